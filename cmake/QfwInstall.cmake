@@ -1,0 +1,11 @@
+# Layout of an installation. In a wheel everything lies inside the package (qfw/lib, qfw/include, qfw/_core).
+include(GNUInstallDirs)
+if(SKBUILD)
+  set(qfw_libdir qfw/lib)
+  set(qfw_includedir qfw/include)
+else()
+  set(qfw_libdir ${CMAKE_INSTALL_LIBDIR})
+  set(qfw_includedir ${CMAKE_INSTALL_INCLUDEDIR})
+endif()
+install(TARGETS qpi LIBRARY DESTINATION ${qfw_libdir})
+install(DIRECTORY qpi/include/qpi DESTINATION ${qfw_includedir})

@@ -1,0 +1,58 @@
+// The abstract session: one client's stay in a runtime, as QPI sees it. One implementation in-process
+// (qpm/native/session.h), one over gRPC (qpm/api/native/grpc_session.h).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "qpm/api/native/device_info.h"
+#include "qpm/api/native/result.h"
+#include "qpm/api/native/task.h"
+
+namespace qfw::qpm {
+
+enum class Order : uint8_t { kSequential = 0, kParallel = 1 };
+
+class Session {
+ public:
+  // Called from the runtime's threads, or from inside submit() and help(); must not block and must not call back
+  // into submit(). Each submitted task gets exactly one completion, whatever happens to the connection.
+  using Sink = std::function<void(std::vector<Completion>&&)>;
+
+  virtual ~Session() = default;  // implies close()
+
+  virtual std::string endpoint() const = 0;  // "embedded", "unix:/..."
+  virtual std::vector<DeviceInfo> devices() = 0;
+  virtual void set_sink(Sink sink) = 0;  // once, before the first submit
+
+  // A stream of tasks bound to devices: any of them may run a task (late binding to the first free one).
+  // Sequential: a task starts when the one before it has ended. Throws kNotFound for an unknown device.
+  virtual void open_stream(StreamId stream, std::span<const DeviceId> devices, Order order) = 0;
+  virtual void close_stream(StreamId stream) = 0;  // unfinished tasks are cancelled
+
+  // How many tasks may be outstanding (submitted, not completed). Beyond it submit throws kResourceExhausted
+  // (transient) and has submitted nothing; the caller (QPI) keeps within the window.
+  virtual uint32_t window() const = 0;
+
+  // Hands over all tasks in one message. Never waits for execution. What is wrong with a task itself (limits, unknown
+  // option) comes back as its completion.
+  virtual void submit(std::vector<Task>&& tasks) = 0;
+  virtual void cancel(std::span<const TaskId> tasks) = 0;  // each then completes, as kCancelled unless it was done
+
+  // Lends the calling thread to the runtime for one small task (in-process only). False: nothing to do.
+  virtual bool help() { return false; }
+
+  virtual void close() = 0;  // cancels what is outstanding; idempotent
+};
+
+// The composition root of native programs without a daemon: a runtime with the built-in simulator in this process,
+// made at the first call and shared. Defined in qpm/native/embedded.cc.
+std::shared_ptr<Session> embedded_session();
+
+// Connects to a daemon's Runtime service: "unix:/path". Throws kUnavailable, kProtocol, kTimeout.
+std::shared_ptr<Session> connect_session(const std::string& address, double timeout_s);
+
+}  // namespace qfw::qpm

@@ -1,0 +1,52 @@
+// A Task: a Program, a matrix of bindings, and what is wanted of it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "program/native/observable.h"
+#include "program/native/program.h"
+
+namespace qfw::qpm {
+
+using TaskId = uint64_t;    // chosen by the client, unique in its session
+using StreamId = uint32_t;  // chosen by the client, unique in its session
+
+enum Output : uint32_t {
+  kCounts = 1u << 0,
+  kMemory = 1u << 1,
+  kProbabilities = 1u << 2,
+  kStatevector = 1u << 3,
+  kExpectations = 1u << 4,
+};
+
+struct Bindings {  // row-major matrix rows x columns, columns == program.num_parameters()
+  uint32_t rows = 1;
+  uint32_t columns = 0;
+  std::vector<double> values;
+
+  std::span<const double> row(uint32_t i) const {
+    return std::span<const double>(values).subspan(size_t{i} * columns, columns);
+  }
+};
+
+struct Task {
+  TaskId id = 0;
+  StreamId stream = 0;
+  program::ProgramPtr program;
+  Bindings bindings;
+  uint64_t shots = 0;
+  uint32_t outputs = kCounts;
+  std::vector<uint32_t> probability_qubits;
+  std::vector<program::PauliSum> observables;
+  std::optional<uint64_t> seed;          // absent: the runtime draws one and reports it
+  uint64_t deadline_ns = 0;              // from its arrival in the runtime; 0: none
+  int32_t priority = 0;
+  std::map<std::string, std::string> options;  // the device's own; unknown ones are refused
+};
+
+}  // namespace qfw::qpm
