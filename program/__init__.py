@@ -1,1 +1,53 @@
-"""."""
+"""The Program: the one internal form of a quantum program, and the gate table that everything else reads.
+
+A Program is immutable, validated, and identified by the SHA-256 of its bytes (docs/program-format.md). Qubit 0 is the
+least significant; angles are radians, constant or affine in one parameter.
+"""
+
+from __future__ import annotations
+
+from qfw._core.program import (
+    BARRIER,
+    FORMAT_VERSION,
+    MAX_BITS,
+    MAX_INSTRUCTIONS,
+    MAX_PARAMETERS,
+    MAX_QUBITS,
+    MEASURE,
+    RESET,
+    UNITARY,
+    Builder,
+    Gate,
+    Instruction,
+    PauliSum,
+    Program,
+    gate,
+    gates,
+)
+from qfw.program import errors
+from qfw.program.angles import Affine
+
+for _public in (Builder, Gate, Instruction, PauliSum, Program, gate, gates):
+    _public.__module__ = __name__
+del _public
+
+__all__ = [
+    "BARRIER",
+    "FORMAT_VERSION",
+    "MAX_BITS",
+    "MAX_INSTRUCTIONS",
+    "MAX_PARAMETERS",
+    "MAX_QUBITS",
+    "MEASURE",
+    "RESET",
+    "UNITARY",
+    "Affine",
+    "Builder",
+    "Gate",
+    "Instruction",
+    "PauliSum",
+    "Program",
+    "errors",
+    "gate",
+    "gates",
+]

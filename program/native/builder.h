@@ -15,6 +15,9 @@ class ProgramBuilder {
   ~ProgramBuilder();
   ProgramBuilder(ProgramBuilder&&) noexcept;
 
+  uint32_t num_qubits() const noexcept;
+  uint32_t num_bits() const noexcept;
+
   uint32_t parameter(std::string_view name);  // a new parameter slot, returns its index
   void add_register(std::string_view name, uint32_t first, uint32_t size);
   void global_phase(double radians);  // adds
@@ -25,6 +28,14 @@ class ProgramBuilder {
   void measure(uint32_t qubit, uint32_t bit);
   void reset(uint32_t qubit);
   void barrier(std::span<const uint32_t> qubits);
+
+  // Where instructions and phase stand; rewind() forgets what was added since (parameters and registers stay).
+  struct Mark {
+    size_t instructions, operands, values;
+    double phase;
+  };
+  Mark mark() const noexcept;
+  void rewind(const Mark& mark) noexcept;
 
   // Encodes and decodes again (the one validation path). The builder stays usable.
   ProgramPtr finish() const;

@@ -21,7 +21,8 @@ struct PauliTerm {  // coefficient * product of factors; no factor is the identi
 struct PauliSum {
   std::vector<PauliTerm> terms;
 
-  void validate(uint32_t num_qubits) const;  // throws kInvalidArgument: qubit index, repeated qubit, non-finite coefficient
+  void validate(
+      uint32_t num_qubits) const;  // throws kInvalidArgument: qubit index, repeated qubit, non-finite coefficient
 };
 
 }  // namespace qfw::program

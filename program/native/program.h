@@ -16,20 +16,6 @@
 
 namespace qfw::program {
 
-constexpr uint32_t kNoParameter = 0xffffffffu;
-
-// offset + scale * row[parameter]; a constant when parameter == kNoParameter. Radians.
-struct Angle {
-  double offset = 0.0;
-  double scale = 0.0;
-  uint32_t parameter = kNoParameter;
-
-  bool constant() const noexcept { return parameter == kNoParameter; }
-  double value(std::span<const double> row) const noexcept {
-    return constant() ? offset : offset + scale * row[parameter];
-  }
-};
-
 enum class Op : uint8_t {
   kGate = 0,     // a row of the gate table, plus `controls` further controls
   kUnitary = 1,  // a 1- or 2-qubit matrix given by value, plus `controls` controls
@@ -42,11 +28,11 @@ enum class Op : uint8_t {
 struct Instruction {
   Op op = Op::kGate;
   GateId gate{};
-  uint16_t controls = 0;                // controls beyond those of the gate's own row; they come first in `qubits`
-  std::span<const uint32_t> qubits;     // controls first, then the targets, least significant first
-  std::span<const uint32_t> bits;       // kMeasure: one classical bit
-  std::span<const Angle> angles;        // kGate: one per parameter
-  std::span<const Complex> matrix;      // kUnitary: row-major, 4 or 16 entries
+  uint16_t controls = 0;             // controls beyond those of the gate's own row; they come first in `qubits`
+  std::span<const uint32_t> qubits;  // controls first, then the targets, least significant first
+  std::span<const uint32_t> bits;    // kMeasure: one classical bit
+  std::span<const Angle> angles;     // kGate: one per parameter
+  std::span<const Complex> matrix;   // kUnitary: row-major, 4 or 16 entries
 };
 
 // A named classical register: `size` bits from `first`. Registers may not overlap; bits outside any are allowed.
@@ -76,10 +62,13 @@ constexpr uint32_t kMaxQubits = 1u << 16;
 constexpr uint32_t kMaxBits = 1u << 20;
 constexpr uint32_t kMaxParameters = 1u << 20;
 constexpr uint32_t kMaxInstructions = 1u << 26;
+constexpr uint32_t kMaxNameBytes = 1024;
+constexpr double kUnitaryTolerance = 1e-8;  // largest entry of |U U^dagger - 1|
 
 class Program {
  public:
-  // Decodes and validates; any bytes give a Program or Error(kInvalidProgram | kUnknownGate | kUnsupported | kLimitExceeded).
+  // Decodes and validates; any bytes give a Program or Error(kInvalidProgram | kUnknownGate | kUnsupported |
+  // kLimitExceeded).
   static std::shared_ptr<const Program> decode(std::span<const std::byte> bytes);
 
   ~Program();
@@ -97,9 +86,13 @@ class Program {
   std::span<const Instruction> instructions() const noexcept;  // of block 0
   double global_phase() const noexcept;
 
-  // True when measurements and resets are only the last thing that happens to their qubits (and every bit is
-  // written once): such a program is sampled from one final state.
+  // True when nothing but measurements and barriers follows a measurement on its qubit, every bit is written at most
+  // once, and the only resets are of qubits nothing has happened to (so they do nothing): such a program is sampled
+  // from one final state, and measurements and resets are left out of the evolution.
   bool terminal_measurements() const noexcept;
+
+  // The same for a buffer already owned (8-byte aligned); saves the copy.
+  static std::shared_ptr<const Program> decode(std::unique_ptr<std::byte[]> bytes, size_t size);
 
  private:
   struct Impl;
