@@ -17,31 +17,31 @@ namespace qfw::simenv {
 
 enum class SimdLevel : uint8_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2 };
 
-SimdLevel best_simd_level() noexcept;                 // of this CPU; $QFW_SIMD=scalar|avx2|avx512 lowers it
+SimdLevel best_simd_level() noexcept;  // of this CPU; $QFW_SIMD=scalar|avx2|avx512 lowers it
 std::string_view simd_name(SimdLevel level) noexcept;
 
 constexpr uint32_t kMaxSimulatedQubits = 40;  // beyond, kLimitExceeded; memory refuses earlier
 
 struct Request {
-  std::span<const double> row;   // parameter values, program.num_parameters() of them
-  uint64_t shots = 0;            // 0: no sampling
-  uint64_t seed = 0;             // of this row (already hashed from the task's seed and the row's index)
-  bool memory = false;           // wants one packed word of bits per shot, in shot order
+  std::span<const double> row;  // parameter values, program.num_parameters() of them
+  uint64_t shots = 0;           // 0: no sampling
+  uint64_t seed = 0;            // of this row (already hashed from the task's seed and the row's index)
+  bool memory = false;          // wants one packed word of bits per shot, in shot order
   bool counts = false;
   bool probabilities = false;
   bool statevector = false;
-  std::span<const uint32_t> probability_qubits;  // empty: all; else marginal, first qubit least significant
+  std::span<const uint32_t> probability_qubits;    // empty: all; else marginal, first qubit least significant
   std::span<const program::PauliSum> observables;  // exact expectation values
 };
 
 // Packed bits: bit i of a shot is bit (i % 8) of byte (i / 8); (num_bits + 7) / 8 bytes a shot.
 struct Outcome {
-  std::vector<uint8_t> memory;             // shots * row_bytes
-  std::vector<uint8_t> count_keys;         // counts.size() * row_bytes, ascending
+  std::vector<uint8_t> memory;      // shots * row_bytes
+  std::vector<uint8_t> count_keys;  // counts.size() * row_bytes, ascending
   std::vector<uint64_t> counts;
-  std::vector<double> probabilities;       // 2^k
+  std::vector<double> probabilities;          // 2^k
   std::vector<program::Complex> statevector;  // 2^n, qubit 0 least significant; global phase included
-  std::vector<double> expectations;        // one per observable
+  std::vector<double> expectations;           // one per observable
 };
 
 // Outputs other than memory and counts need a program whose measurements are terminal (they are then left out of the

@@ -1,0 +1,50 @@
+// The inner loops over amplitudes, one table of functions per SIMD level, all made from kernels_impl.h.
+//
+// Layout: amplitudes lie in groups of `lanes`; a group is its `lanes` real parts, then its `lanes` imaginary parts.
+// Amplitude i: group g = i >> lane_bits, lane l = i & (lanes - 1); real part at data[2 * lanes * g + l], imaginary part
+// `lanes` further. A state has at least one whole group; the amplitudes that pad it are zero and stay zero.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "simenv/native/simulator.h"
+
+namespace qfw::simenv {
+
+enum class Shape : uint8_t {
+  kGeneral = 0,
+  kReal = 1,   // all entries real (ry, h)
+  kCross = 2,  // diagonal real, the rest imaginary (rx)
+};
+
+// `data` holds 2^bits amplitudes. Masks and targets are bit positions of the amplitude's index; a gate acts where all
+// bits of `controls` are 1. Matrices are row-major (re, im) pairs, the first target least significant.
+struct Kernels {
+  SimdLevel level;
+  unsigned lane_bits;
+  // Multiplies the amplitudes whose index has all bits of `mask` by factor[0] + i factor[1].
+  void (*phase)(double* data, unsigned bits, uint64_t mask, const double* factor);
+  void (*flip)(double* data, unsigned bits, unsigned target, uint64_t controls);
+  void (*swap)(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls);
+  void (*dense1)(double* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix, Shape shape);
+  void (*dense2)(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls, const double* matrix);
+  // Sum of |amplitude|^2 over [first, first + count), both multiples of the lanes; only those with all bits of `mask`.
+  double (*norm)(const double* data, size_t first, size_t count, uint64_t mask);
+  // out[i] = |amplitude(first + i)|^2
+  void (*norms)(const double* data, size_t first, size_t count, double* out);
+  // out[i] = conj(amplitude(j ^ flip)) * amplitude(j), j = first + i: real parts, or imaginary parts. `flip` may reach
+  // anywhere in the state.
+  void (*overlaps)(const double* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out);
+  // To (re, im) pairs: in place when to == from.
+  void (*interleave)(const double* from, size_t amplitudes, double* to);
+};
+
+const Kernels& kernels(SimdLevel level) noexcept;  // a level that this CPU lacks gives the best it has
+
+inline size_t real_index(const Kernels& k, uint64_t i) noexcept {
+  const uint64_t lanes = uint64_t{1} << k.lane_bits;
+  return (i >> k.lane_bits) * 2 * lanes + (i & (lanes - 1));
+}
+
+}  // namespace qfw::simenv

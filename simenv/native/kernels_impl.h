@@ -1,0 +1,324 @@
+// The kernels, written once. Included by kernels_{baseline,avx2,avx512}.cc, each compiled with its own machine flags
+// and QFW_LANES. Everything here has internal linkage and nothing of the standard library is instantiated: code made
+// with wider instructions must never be merged by the linker into what other CPUs run.
+#include <cstddef>
+#include <cstdint>
+
+#include "simenv/native/kernels.h"
+
+namespace qfw::simenv {
+namespace {
+
+constexpr unsigned kLanes = QFW_LANES;
+constexpr unsigned kLaneBits = kLanes == 8 ? 3 : kLanes == 4 ? 2 : 1;
+typedef double Vec __attribute__((vector_size(8 * QFW_LANES)));
+typedef int64_t Mask __attribute__((vector_size(8 * QFW_LANES)));
+
+inline Vec load(const double* p) {
+  Vec v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(double* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
+inline Vec broadcast(double x) { return x - Vec{}; }
+
+// Lanes permuted by exclusive or with X.
+template <unsigned X>
+inline Vec permute(Vec v) {
+  if constexpr (X == 0) {
+    return v;
+  } else if constexpr (kLanes == 8) {
+    return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, (2 ^ X) % kLanes, (3 ^ X) % kLanes, (4 ^ X) % kLanes,
+                                   (5 ^ X) % kLanes, (6 ^ X) % kLanes, (7 ^ X) % kLanes);
+  } else if constexpr (kLanes == 4) {
+    return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, (2 ^ X) % kLanes, (3 ^ X) % kLanes);
+  } else {
+    return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X);
+  }
+}
+
+// All ones in the lanes l with (l & mask) == value.
+inline Mask lanes_where(uint64_t mask, uint64_t value) {
+  Mask lane;
+  for (unsigned l = 0; l < kLanes; ++l) lane[l] = l;
+  return (lane & static_cast<int64_t>(mask)) == static_cast<int64_t>(value);
+}
+inline Vec select(Mask m, Vec yes, Vec no) { return m ? yes : no; }
+
+constexpr uint64_t kLaneMask = kLanes - 1;
+
+// The groups whose index has every bit of `fixed` zero, in ascending order.
+struct Groups {
+  uint64_t fixed, count;
+  Groups(unsigned bits, uint64_t fixed_bits)
+      : fixed(fixed_bits >> kLaneBits),
+        count(
+            uint64_t{1} << (bits - kLaneBits - static_cast<unsigned>(__builtin_popcountll(fixed_bits >> kLaneBits)))) {}
+  uint64_t next(uint64_t g) const { return ((g | fixed) + 1) & ~fixed; }
+};
+
+void phase(double* data, unsigned bits, uint64_t mask, const double* factor) {
+  const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
+  const Vec fr = select(in, broadcast(factor[0]), broadcast(1.0)), fi = select(in, broadcast(factor[1]), Vec{});
+  const Groups groups(bits, mask);
+  for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
+    double* p = data + 2 * kLanes * (g | groups.fixed);
+    const Vec r = load(p), i = load(p + kLanes);
+    store(p, r * fr - i * fi);
+    store(p + kLanes, r * fi + i * fr);
+  }
+}
+
+template <unsigned X>
+void flip_lanes(double* data, unsigned bits, uint64_t controls) {
+  const Mask in = lanes_where(controls & kLaneMask, controls & kLaneMask);
+  const Groups groups(bits, controls);
+  for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
+    double* p = data + 2 * kLanes * (g | groups.fixed);
+    const Vec r = load(p), i = load(p + kLanes);
+    store(p, select(in, permute<X>(r), r));
+    store(p + kLanes, select(in, permute<X>(i), i));
+  }
+}
+
+inline void exchange(double* p, double* q, Mask in) {
+  for (unsigned part = 0; part < 2; ++part, p += kLanes, q += kLanes) {
+    const Vec x = load(p), y = load(q);
+    store(p, select(in, y, x));
+    store(q, select(in, x, y));
+  }
+}
+
+void flip(double* data, unsigned bits, unsigned target, uint64_t controls) {
+  if (target < kLaneBits) {
+    if (target == 0) return flip_lanes<1>(data, bits, controls);
+    if (target == 1) return flip_lanes<2 % kLanes>(data, bits, controls);
+    return flip_lanes<4 % kLanes>(data, bits, controls);
+  }
+  const Mask in = lanes_where(controls & kLaneMask, controls & kLaneMask);
+  const uint64_t bit = uint64_t{1} << (target - kLaneBits), on = controls >> kLaneBits;
+  const Groups groups(bits, controls | uint64_t{1} << target);
+  for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g))
+    exchange(data + 2 * kLanes * (g | on), data + 2 * kLanes * (g | on | bit), in);
+}
+
+void swap(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls) {
+  if (a < kLaneBits || b < kLaneBits) {
+    const uint64_t bit_a = uint64_t{1} << a, bit_b = uint64_t{1} << b;
+    flip(data, bits, b, bit_a);
+    flip(data, bits, a, controls | bit_b);
+    flip(data, bits, b, bit_a);
+    return;
+  }
+  const Mask in = lanes_where(controls & kLaneMask, controls & kLaneMask);
+  const uint64_t bit_a = uint64_t{1} << (a - kLaneBits), bit_b = uint64_t{1} << (b - kLaneBits);
+  const uint64_t on = controls >> kLaneBits;
+  const Groups groups(bits, controls | uint64_t{1} << a | uint64_t{1} << b);
+  for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g))
+    exchange(data + 2 * kLanes * (g | on | bit_a), data + 2 * kLanes * (g | on | bit_b), in);
+}
+
+// A matrix on `kHigh` targets above the lanes and the targets LOW (a mask) within them, one formula for every case:
+//   out[r] = sum over s, p of C[r][s][p] * permute<p>(in[s]),
+// r, s over the high targets' bits, p over the subsets of LOW; C holds one coefficient per lane.
+constexpr unsigned low_count(unsigned low) { return (low & 1) + (low >> 1 & 1) + (low >> 2 & 1); }
+constexpr unsigned spread(unsigned low, unsigned bits) {  // deposits `bits` at the set positions of `low`
+  unsigned out = 0;
+  for (unsigned q = 0, k = 0; q < 3; ++q)
+    if (low >> q & 1) out |= (bits >> k++ & 1) << q;
+  return out;
+}
+
+template <unsigned HIGH, unsigned LOW>
+struct Coefficients {
+  static constexpr unsigned kRows = 1u << HIGH, kPerms = 1u << low_count(LOW), kDim = kRows * kPerms;
+  Vec re[kRows][kRows][kPerms], im[kRows][kRows][kPerms];
+
+  // In `matrix`, targets are in ascending order of their positions: low ones first.
+  Coefficients(const double* matrix, uint64_t low_controls) {
+    const Mask in = lanes_where(low_controls, low_controls);
+    for (unsigned r = 0; r < kRows; ++r)
+      for (unsigned s = 0; s < kRows; ++s)
+        for (unsigned p = 0; p < kPerms; ++p) {
+          Vec vr{}, vi{};
+          for (unsigned c = 0; c < kPerms; ++c) {  // c: the lane's own low target bits
+            const double* m = matrix + 2 * ((r * kPerms + c) * kDim + s * kPerms + (c ^ p));
+            const Mask here = lanes_where(LOW, spread(LOW, c));
+            vr = select(here, broadcast(m[0]), vr);
+            vi = select(here, broadcast(m[1]), vi);
+          }
+          re[r][s][p] = select(in, vr, broadcast(r == s && p == 0 ? 1.0 : 0.0));
+          im[r][s][p] = select(in, vi, Vec{});
+        }
+  }
+};
+
+template <unsigned LOW, unsigned P = 0>
+inline void permuted(Vec v, Vec* out) {
+  out[P] = permute<spread(LOW, P) % kLanes>(v);
+  if constexpr (P + 1 < (1u << low_count(LOW))) permuted<LOW, P + 1>(v, out);
+}
+
+// One term of the sum; the shape says which products are known to be zero.
+template <Shape SHAPE>
+inline void add_product(Vec cr, Vec ci, Vec xr, Vec xi, bool diagonal, Vec& r, Vec& i) {
+  if (SHAPE == Shape::kGeneral) {
+    r = r + cr * xr - ci * xi;
+    i = i + cr * xi + ci * xr;
+  } else if (SHAPE == Shape::kReal || diagonal) {
+    r = r + cr * xr;
+    i = i + cr * xi;
+  } else {
+    r = r - ci * xi;
+    i = i + ci * xr;
+  }
+}
+
+template <unsigned HIGH, unsigned LOW, Shape SHAPE>
+void dense(double* data, unsigned bits, const unsigned* high, uint64_t controls, const double* matrix) {
+  using C = Coefficients<HIGH, LOW>;
+  const C c(matrix, controls & kLaneMask);
+  const uint64_t on = controls >> kLaneBits;
+  uint64_t fixed = controls, offset[C::kRows] = {};
+  for (unsigned k = 0; k < HIGH; ++k) {
+    fixed |= uint64_t{1} << high[k];
+    for (unsigned r = 0; r < C::kRows; ++r)
+      if (r >> k & 1) offset[r] |= 2 * kLanes * (uint64_t{1} << (high[k] - kLaneBits));
+  }
+  const Groups groups(bits, fixed);
+  for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
+    double* p = data + 2 * kLanes * (g | on);
+    Vec xr[C::kRows][C::kPerms], xi[C::kRows][C::kPerms];
+    for (unsigned s = 0; s < C::kRows; ++s) {
+      permuted<LOW>(load(p + offset[s]), xr[s]);
+      permuted<LOW>(load(p + offset[s] + kLanes), xi[s]);
+    }
+    for (unsigned r = 0; r < C::kRows; ++r) {
+      Vec re{}, im{};
+      for (unsigned s = 0; s < C::kRows; ++s)
+        for (unsigned q = 0; q < C::kPerms; ++q)
+          add_product<SHAPE>(c.re[r][s][q], c.im[r][s][q], xr[s][q], xi[s][q], r == s && q == 0, re, im);
+      store(p + offset[r], re);
+      store(p + offset[r] + kLanes, im);
+    }
+  }
+}
+
+template <Shape SHAPE>
+void dense1_shaped(double* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix) {
+  if (target >= kLaneBits) return dense<1, 0, SHAPE>(data, bits, &target, controls, matrix);
+  if (target == 0) return dense<0, 1, SHAPE>(data, bits, nullptr, controls, matrix);
+  if (target == 1) return dense<0, 2, SHAPE>(data, bits, nullptr, controls, matrix);
+  return dense<0, 4, SHAPE>(data, bits, nullptr, controls, matrix);
+}
+
+void dense1(double* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix, Shape shape) {
+  if (shape == Shape::kReal) return dense1_shaped<Shape::kReal>(data, bits, target, controls, matrix);
+  if (shape == Shape::kCross) return dense1_shaped<Shape::kCross>(data, bits, target, controls, matrix);
+  return dense1_shaped<Shape::kGeneral>(data, bits, target, controls, matrix);
+}
+
+void dense2(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls, const double* matrix) {
+  double ordered[32];
+  if (a > b) {  // the lower position becomes the matrix's first target
+    for (unsigned r = 0; r < 4; ++r)
+      for (unsigned c = 0; c < 4; ++c) {
+        const unsigned from = 4 * ((r & 1) << 1 | r >> 1) + ((c & 1) << 1 | c >> 1);
+        ordered[2 * (4 * r + c)] = matrix[2 * from];
+        ordered[2 * (4 * r + c) + 1] = matrix[2 * from + 1];
+      }
+    matrix = ordered;
+    const unsigned t = a;
+    a = b;
+    b = t;
+  }
+  constexpr Shape kG = Shape::kGeneral;
+  const unsigned high[2] = {a, b};
+  if (a >= kLaneBits) return dense<2, 0, kG>(data, bits, high, controls, matrix);
+  if (b >= kLaneBits) {
+    if (a == 0) return dense<1, 1, kG>(data, bits, high + 1, controls, matrix);
+    if (a == 1) return dense<1, 2, kG>(data, bits, high + 1, controls, matrix);
+    return dense<1, 4, kG>(data, bits, high + 1, controls, matrix);
+  }
+  if (b == 1) return dense<0, 3, kG>(data, bits, nullptr, controls, matrix);
+  if (a == 0) return dense<0, 5, kG>(data, bits, nullptr, controls, matrix);
+  return dense<0, 6, kG>(data, bits, nullptr, controls, matrix);
+}
+
+double norm(const double* data, size_t first, size_t count, uint64_t mask) {
+  const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
+  const uint64_t on = mask >> kLaneBits;
+  Vec sum{};
+  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g) {
+    if ((g & on) != on) continue;
+    const Vec r = load(data + 2 * kLanes * g), i = load(data + 2 * kLanes * g + kLanes);
+    sum = sum + select(in, r * r + i * i, Vec{});
+  }
+  double total = 0.0;
+  for (unsigned l = 0; l < kLanes; ++l) total += sum[l];
+  return total;
+}
+
+void norms(const double* data, size_t first, size_t count, double* out) {
+  if (count < kLanes) {  // a state narrower than one group
+    for (size_t i = 0; i < count; ++i) out[i] = data[i] * data[i] + data[i + kLanes] * data[i + kLanes];
+    return;
+  }
+  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, out += kLanes) {
+    const Vec r = load(data + 2 * kLanes * g), i = load(data + 2 * kLanes * g + kLanes);
+    store(out, r * r + i * i);
+  }
+}
+
+template <unsigned X>
+void overlaps_lanes(const double* data, size_t first, size_t count, uint64_t other, bool imaginary, double* out) {
+  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, out += kLanes) {
+    const double *p = data + 2 * kLanes * g, *q = data + 2 * kLanes * (g ^ other);
+    const Vec r = load(p), i = load(p + kLanes), s = permute<X % kLanes>(load(q)),
+              t = permute<X % kLanes>(load(q + kLanes));
+    store(out, imaginary ? s * i - t * r : s * r + t * i);
+  }
+}
+
+void overlaps(const double* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out) {
+  const uint64_t other = flip >> kLaneBits;
+  switch (flip & kLaneMask) {
+    case 0:
+      return overlaps_lanes<0>(data, first, count, other, imaginary, out);
+    case 1:
+      return overlaps_lanes<1>(data, first, count, other, imaginary, out);
+    case 2:
+      return overlaps_lanes<2>(data, first, count, other, imaginary, out);
+    case 3:
+      return overlaps_lanes<3>(data, first, count, other, imaginary, out);
+    case 4:
+      return overlaps_lanes<4>(data, first, count, other, imaginary, out);
+    case 5:
+      return overlaps_lanes<5>(data, first, count, other, imaginary, out);
+    case 6:
+      return overlaps_lanes<6>(data, first, count, other, imaginary, out);
+    default:
+      return overlaps_lanes<7>(data, first, count, other, imaginary, out);
+  }
+}
+
+void interleave(const double* from, size_t amplitudes, double* to) {
+  for (size_t first = 0; first < amplitudes; first += kLanes, from += 2 * kLanes, to += 2 * kLanes) {
+    double group[2 * kLanes];
+    for (unsigned l = 0; l < kLanes; ++l) {
+      group[2 * l] = from[l];
+      group[2 * l + 1] = from[kLanes + l];
+    }
+    const size_t parts = amplitudes - first < kLanes ? 2 * (amplitudes - first) : size_t{2} * kLanes;
+    for (size_t k = 0; k < parts; ++k) to[k] = group[k];
+  }
+}
+
+}  // namespace
+}  // namespace qfw::simenv
+
+#define QFW_KERNEL_TABLE(name, level)                                                                            \
+  namespace qfw::simenv {                                                                                        \
+  extern const Kernels name;                                                                                     \
+  const Kernels name = {level, kLaneBits, phase, flip, swap, dense1, dense2, norm, norms, overlaps, interleave}; \
+  }

@@ -1,0 +1,121 @@
+#include "simenv/native/sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace qfw::simenv {
+
+namespace {
+
+// Puts the final bits of basis state `index` into copies of one key.
+class KeyWriter {
+ public:
+  KeyWriter(std::span<const FinalBit> bits, const uint64_t* key, Tally& tally)
+      : bits_(bits), base_(key, key + tally.words()), tally_(tally) {
+    for (const FinalBit& f : bits_) base_[f.bit / 64] &= ~(uint64_t{1} << f.bit % 64);
+    scratch_.resize(base_.size());
+  }
+
+  void add(uint64_t index, uint64_t count) {
+    std::copy(base_.begin(), base_.end(), scratch_.begin());
+    for (const FinalBit& f : bits_) scratch_[f.bit / 64] |= (index >> f.qubit & 1) << f.bit % 64;
+    tally_.add(scratch_.data(), count);
+  }
+
+ private:
+  std::span<const FinalBit> bits_;
+  std::vector<uint64_t> base_, scratch_;
+  Tally& tally_;
+};
+
+// `n` sorted uniforms in (0, 1): running sums of exponential gaps, scaled (L. Devroye, "Non-Uniform Random Variate
+// Generation", V.3.1).
+std::vector<double> sorted_uniforms(uint64_t n, Random& random, const Stop& stop) {
+  std::vector<double> points(n);
+  double sum = 0.0;
+  for (uint64_t i = 0; i < n; ++i) {
+    points[i] = sum -= std::log(random.uniform());
+    if ((i & 0xffff) == 0xffff) stop.check();
+  }
+  sum -= std::log(random.uniform());
+  for (double& p : points) p /= sum;
+  return points;
+}
+
+struct Hit {
+  uint64_t index, count;
+};
+
+// The points [at, end) that fall into one block of weights, whose sums begin at `sum`.
+void find_hits(const double* weights, size_t count, uint64_t base, double sum, const double* at, const double* end,
+               std::vector<Hit>& hits) {
+  size_t heaviest = 0;  // takes what rounding leaves over at the end of the block
+  for (size_t i = 0; i < count && at != end; ++i) {
+    if (weights[i] == 0.0) continue;
+    heaviest = i;
+    sum += weights[i];
+    const double* from = at;
+    while (at != end && *at < sum) ++at;
+    if (at != from) hits.push_back({base + i, static_cast<uint64_t>(at - from)});
+  }
+  if (at != end) hits.push_back({base + heaviest, static_cast<uint64_t>(end - at)});
+}
+
+// Few basis states, many shots: one binomial for each state, conditional on those before.
+void sample_multinomial(const double* weights, size_t count, uint64_t shots, Random& random, KeyWriter& keys) {
+  double rest = 0.0;
+  for (size_t i = count; i-- > 0;) rest += weights[i];
+  size_t last = count;
+  while (last > 0 && weights[last - 1] == 0.0) --last;
+  for (size_t i = 0; i < last && shots != 0; ++i) {
+    const uint64_t here = i + 1 == last ? shots : random.binomial(shots, weights[i] / rest);
+    if (here != 0) keys.add(i, here);
+    shots -= here;
+    rest -= weights[i];
+  }
+}
+
+}  // namespace
+
+void sample(const State& state, std::span<const FinalBit> bits, uint64_t shots, uint64_t seed, const uint64_t* key,
+            Tally& tally, const Stop& stop) {
+  KeyWriter keys(bits, key, tally);
+  if (bits.empty()) {
+    keys.add(0, shots);
+    return;
+  }
+  const Kernels& k = state.kernels();
+  Random random(seed, Purpose::kShots);
+  if (state.qubits() <= 8 && state.size() <= shots / 4) {
+    double weights[256];
+    k.norms(state.data(), 0, state.size(), weights);
+    sample_multinomial(weights, state.size(), shots, random, keys);
+    return;
+  }
+  const size_t blocks = state.blocks(), each = std::min<uint64_t>(state.size(), uint64_t{1} << state.block_bits());
+  const std::vector<double> points = sorted_uniforms(shots, random, stop);
+  std::vector<double> starts(blocks + 1, 0.0);
+  state.for_blocks(blocks, [&](size_t b) {
+    starts[b + 1] = k.norm(state.data() + 2 * b * each, 0, std::max(each, size_t{1} << k.lane_bits), 0);
+  });
+  stop.check();
+  for (size_t b = 0; b < blocks; ++b) starts[b + 1] += starts[b];
+  std::vector<double> scaled(points);
+  for (double& p : scaled) p *= starts[blocks];
+  std::vector<std::vector<Hit>> hits(blocks);
+  state.for_blocks(blocks, [&](size_t b) {
+    const double* begin = scaled.data();
+    const double* from = std::lower_bound(begin, begin + shots, starts[b]);
+    const double* to = b + 1 == blocks ? begin + shots : std::lower_bound(from, begin + shots, starts[b + 1]);
+    if (from == to) return;
+    std::vector<double> weights(each);
+    k.norms(state.data() + 2 * b * each, 0, each, weights.data());
+    find_hits(weights.data(), each, b * each, starts[b], from, to, hits[b]);
+  });
+  stop.check();
+  for (const auto& block : hits)
+    for (const Hit& hit : block) keys.add(hit.index, hit.count);
+}
+
+}  // namespace qfw::simenv

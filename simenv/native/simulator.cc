@@ -1,0 +1,178 @@
+#include "simenv/native/simulator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "simenv/native/branch.h"
+#include "simenv/native/expect.h"
+#include "simenv/native/memory.h"
+#include "simenv/native/plan.h"
+#include "simenv/native/sample.h"
+#include "simenv/native/state.h"
+#include "simenv/native/tally.h"
+
+namespace qfw::simenv {
+
+using program::Program;
+
+namespace {
+
+constexpr unsigned kMinBits = 3;                       // the widest group of lanes
+constexpr uint64_t kAlwaysThere = uint64_t{16} << 20;  // runs that need less are not checked against the machine
+constexpr size_t kMaxCopies = 64;                      // states put aside at branches
+
+uint64_t saturating(double bytes) { return bytes < 0x1p62 ? static_cast<uint64_t>(bytes) : uint64_t{1} << 62; }
+
+double state_bytes(const Program& program) {
+  return std::ldexp(sizeof(program::Complex), static_cast<int>(std::max(program.num_qubits(), kMinBits)));
+}
+
+void check_qubits(const Program& program) {
+  if (program.num_qubits() > kMaxSimulatedQubits)
+    throw Error(ErrorCode::kLimitExceeded, "the program has " + std::to_string(program.num_qubits()) +
+                                               " qubits; the state-vector simulator takes at most " +
+                                               std::to_string(kMaxSimulatedQubits));
+}
+
+void check_request(const Program& program, const Request& request) {
+  check_qubits(program);
+  if (request.row.size() != program.num_parameters())
+    throw Error(ErrorCode::kInvalidArgument, "the row has " + std::to_string(request.row.size()) +
+                                                 " values; the program has " +
+                                                 std::to_string(program.num_parameters()) + " parameters");
+  if ((request.memory || request.counts) && request.shots == 0)
+    throw Error(ErrorCode::kInvalidArgument, "counts or memory need at least 1 shot, found 0");
+  uint64_t seen = 0;
+  for (uint32_t q : request.probability_qubits) {
+    if (q >= program.num_qubits())
+      throw Error(ErrorCode::kInvalidArgument, "probabilities of qubit " + std::to_string(q) + "; the program has " +
+                                                   std::to_string(program.num_qubits()) + " qubits");
+    if (seen >> q & 1)
+      throw Error(ErrorCode::kInvalidArgument, "probabilities name qubit " + std::to_string(q) + " twice");
+    seen |= uint64_t{1} << q;
+  }
+  for (const auto& sum : request.observables) sum.validate(program.num_qubits());
+}
+
+bool wants_state(const Request& r) { return r.probabilities || r.statevector || !r.observables.empty(); }
+
+}  // namespace
+
+struct Simulator::Impl {
+  program::ProgramPtr program;
+  const Kernels& kernels;
+  Plan plan;
+
+  Outcome run(const Request& request, ThreadPool* pool, const Stop& stop) const {
+    stop.check();
+    check_request(*program, request);
+    if (wants_state(request) && (!plan.events.empty() || plan.has_reset))
+      throw Error(ErrorCode::kUnsupported,
+                  "probabilities, state vector and expectation values need measurements to stand at the end and no "
+                  "reset; the program measures or resets in the middle: ask for counts or memory");
+    check_memory(*program, request);
+    double few[kFewDoubles];
+    std::vector<double> many;
+    double* row = few;
+    if (plan.row_doubles > kFewDoubles) {
+      many.resize(plan.row_doubles);
+      row = many.data();
+    }
+    plan.evaluate(request.row, row);
+    return plan.events.empty() ? run_straight(request, row, pool, stop) : run_branching(request, row, pool, stop);
+  }
+
+ private:
+  static constexpr size_t kFewDoubles = 512;
+
+  Outcome run_straight(const Request& request, const double* row, ThreadPool* pool, const Stop& stop) const {
+    Outcome out;
+    State state(kernels, plan.qubits, pool, request.statevector);
+    state.start({row[0], row[1]});
+    state.apply(plan, 0, plan.ops.size(), row, stop);
+    if (request.memory || request.counts) {
+      Tally tally(plan.bits);
+      const std::vector<uint64_t> key(tally.words(), 0);
+      sample(state, plan.final_bits, request.shots, request.seed, key.data(), tally, stop);
+      tally.finish(request.seed, request.memory, request.counts, out);
+    }
+    if (request.probabilities) out.probabilities = simenv::probabilities(state, request.probability_qubits, stop);
+    out.expectations.reserve(request.observables.size());
+    for (const auto& sum : request.observables) out.expectations.push_back(expectation(state, sum, stop));
+    if (request.statevector) out.statevector = state.take();
+    return out;
+  }
+
+  Outcome run_branching(const Request& request, const double* row, ThreadPool* pool, const Stop& stop) const {
+    Outcome out;
+    Tally tally(plan.bits);
+    const double each = state_bytes(*program);
+    size_t copies = kMaxCopies;
+    if (each * (kMaxCopies + 2) > kAlwaysThere) {
+      const double spare = static_cast<double>(bytes_available()) * 0.8 / each - 2.0;
+      copies = static_cast<size_t>(std::clamp(spare, 0.0, static_cast<double>(kMaxCopies)));
+    }
+    if (request.shots != 0) follow_branches(plan, kernels, request, row, pool, stop, copies, tally);
+    tally.finish(request.seed, request.memory, request.counts, out);
+    return out;
+  }
+};
+
+Simulator::Simulator(program::ProgramPtr program, SimdLevel level) {
+  check_qubits(*program);
+  Plan plan = make_plan(*program);
+  impl_.reset(new Impl{std::move(program), simenv::kernels(level), std::move(plan)});
+}
+
+Simulator::~Simulator() = default;
+
+uint64_t Simulator::bytes_needed(const Program& program, const Request& request) {
+  double bytes = state_bytes(program);
+  if (request.statevector && program.num_qubits() < 16) bytes *= 2;
+  if (request.probabilities) {
+    const size_t k = request.probability_qubits.empty() ? program.num_qubits() : request.probability_qubits.size();
+    bytes += std::ldexp(sizeof(double), static_cast<int>(k));
+  }
+  const double key = (program.num_bits() + 63) / 64 * 8.0, shots = static_cast<double>(request.shots);
+  if (request.counts || request.memory) {
+    const double distinct = std::min(shots, std::ldexp(1.0, static_cast<int>(program.num_qubits())));
+    bytes += shots * 2 * sizeof(double) + distinct * (2 * key + 40);
+  }
+  if (request.memory) bytes += shots * (key + 4);
+  return saturating(bytes);
+}
+
+uint64_t Simulator::bytes_available() noexcept { return memory_available(); }
+
+void Simulator::check_memory(const Program& program, const Request& request) {
+  const uint64_t needed = bytes_needed(program, request);
+  if (needed <= kAlwaysThere) return;
+  const uint64_t available = bytes_available();
+  if (needed > available)
+    throw Error(ErrorCode::kResourceExhausted, "a state vector of " + std::to_string(program.num_qubits()) +
+                                                   " qubits and its results need " + std::to_string(needed) +
+                                                   " bytes; " + std::to_string(available) + " bytes are available");
+}
+
+double Simulator::estimate_ns(const Program& program, const Request& request) noexcept {
+  const double amplitudes = std::ldexp(1.0, static_cast<int>(std::min(program.num_qubits(), kMaxSimulatedQubits)));
+  const double gates = static_cast<double>(program.instructions().size());
+  return 1000.0 + gates * (20.0 + 0.3 * amplitudes) + 20.0 * static_cast<double>(request.shots);
+}
+
+Outcome Simulator::run(const Request& request, ThreadPool* pool, const Stop& stop) const {
+  try {
+    return impl_->run(request, pool, stop);
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::kResourceExhausted,
+                "the run needs " + std::to_string(bytes_needed(*impl_->program, request)) + " bytes; " +
+                    std::to_string(bytes_available()) + " bytes are available and the system refused the allocation",
+                true);
+  }
+}
+
+}  // namespace qfw::simenv

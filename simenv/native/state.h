@@ -1,0 +1,64 @@
+// One state vector being evolved: memory, and the operations of a Plan applied to it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "program/native/program.h"
+#include "simenv/native/buffer.h"
+#include "simenv/native/kernels.h"
+#include "simenv/native/plan.h"
+#include "simenv/native/stop.h"
+#include "simenv/native/threads.h"
+
+namespace qfw::simenv {
+
+class State {
+ public:
+  // |0...0> times `factor`. `keep`: the memory is to be taken out with take(). `pool` may be null.
+  State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep);
+
+  void start(program::Complex factor);
+  void copy_from(const State& other);
+  // Operations [first, last) of the plan; `row` is what Plan::evaluate made.
+  void apply(const Plan& plan, size_t first, size_t last, const double* row, const Stop& stop);
+
+  double norm(uint64_t mask) const;  // sum of |amplitude|^2 where all bits of `mask` are 1; in fixed blocks
+  // Keeps the part where `qubit` reads `outcome`, scaled to norm 1; `probability` is that part's share.
+  void project(uint32_t qubit, bool outcome, double probability);
+  void flip(uint32_t qubit);
+
+  std::vector<program::Complex> take();  // the amplitudes in order; the state is gone
+
+  const Kernels& kernels() const noexcept { return kernels_; }
+  unsigned qubits() const noexcept { return qubits_; }
+  unsigned bits() const noexcept { return bits_; }  // qubits, or as many as fill one group of lanes
+  uint64_t size() const noexcept { return uint64_t{1} << qubits_; }
+  const double* data() const noexcept { return data_; }
+  ThreadPool* pool() const noexcept { return pool_; }
+
+  // Calls body(block) for blocks [0, count): on the pool when it pays, in order on this thread otherwise.
+  template <class Body>
+  void for_blocks(size_t count, const Body& body) const {
+    if (pool_ == nullptr || count == 1) {
+      for (size_t i = 0; i < count; ++i) body(i);
+    } else {
+      pool_->parallel_for(count, body);
+    }
+  }
+  // How the state is cut for reductions: blocks of 2^block_bits() amplitudes, whatever the number of threads.
+  unsigned block_bits() const noexcept { return bits_ < kBlockBits ? bits_ : kBlockBits; }
+  size_t blocks() const noexcept { return size_t{1} << (bits_ - block_bits()); }
+
+ private:
+  static constexpr unsigned kBlockBits = 14;
+
+  const Kernels& kernels_;
+  unsigned qubits_, bits_;
+  ThreadPool* pool_;
+  double* data_ = nullptr;
+  Buffer buffer_;
+  std::vector<program::Complex> kept_;  // the memory instead of buffer_ when it will be taken out
+};
+
+}  // namespace qfw::simenv
