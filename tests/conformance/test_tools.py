@@ -1,0 +1,137 @@
+"""What every tool must keep, whatever it does to a program: the distribution of counts, expectation values, states.
+
+A tool from elsewhere passes when `TOOLS` with it in it passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import dense
+import numpy as np
+import pytest
+
+from qfw.program import PauliSum, gates
+from qfw.toolchain import tools
+
+
+@dataclass
+class Task:
+    program: Any
+    bindings: Any = None
+    outputs: tuple[str, ...] = ("counts",)
+    observables: tuple[Any, ...] = ()
+    qubits: tuple[int, ...] = ()
+
+
+@dataclass
+class Device:
+    name: str = "ideal"
+    max_qubits: int = 5
+    gates: tuple[str, ...] = (*(g.name for g in gates()), "unitary", "measure", "reset")
+    coupling: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass
+class Row:
+    statevector: Any = None
+    distribution: Any = None
+    expectations: Any = None
+
+
+@dataclass
+class Result:
+    rows: list[Row] = field(default_factory=list)
+    shots: int = 10
+
+
+def run(task: Task) -> Result:
+    """Runs a task exactly; refuses nothing."""
+    rows = []
+    for values in np.atleast_2d(task.bindings) if task.bindings is not None else [()]:
+        row = Row()
+        if "statevector" in task.outputs:
+            row.statevector = dense.statevector(task.program, values)
+            row.expectations = [dense.expectation(row.statevector, o.terms) for o in task.observables]
+        else:
+            row.distribution = dense.distribution(task.program, values)
+        rows.append(row)
+    return Result(rows)
+
+
+LINE = Device(
+    "line", 5, ("u", "cz", "measure", "reset"), ((0, 1), (1, 2), (2, 3), (3, 4), (1, 0), (2, 1), (3, 2), (4, 3))
+)
+TOOLS: list[Any] = [
+    pytest.param(("fuse",), None, id="fuse"),
+    pytest.param(("transpile",), None, id="transpile anywhere"),
+    pytest.param(
+        (("transpile", {"optimization_level": 0, "basis_gates": ["rz", "sx", "cx"]}),), None, id="transpile O0"
+    ),
+    pytest.param((("transpile", {"optimization_level": 1}),), LINE, id="transpile line"),
+    pytest.param((("transpile", {"optimization_level": 3}),), LINE, id="transpile line O3"),
+    pytest.param(("fuse", ("transpile", {"optimization_level": 1}), "fuse"), LINE, id="three"),
+]
+
+
+def through(specs: Any, device: Any, task: Task) -> Any:
+    pipe = tools.pipeline(*specs)
+    parts, state = pipe.expand(task, device)
+    return pipe.reduce([run(part) for part in parts], state)
+
+
+def needs_qiskit(specs: Any) -> None:
+    if any("transpile" in str(spec) for spec in specs):
+        pytest.importorskip("qiskit", reason="qiskit is not installed")
+
+
+@pytest.mark.parametrize(("specs", "device"), TOOLS)
+@pytest.mark.parametrize("seed", range(3))
+def test_states_and_expectations(specs: Any, device: Any, seed: int) -> None:
+    needs_qiskit(specs)
+    program = dense.random_program(seed, ends="")
+    rng = np.random.default_rng(seed)
+    observables = (
+        PauliSum([(0.5, "XY", [0, 2]), (-1.0, "Z", [3]), (0.25, "", [])]),
+        PauliSum([(1.0, "ZZZ", [1, 2, 3])]),
+    )
+    task = Task(program, rng.uniform(-3, 3, (2, 2)), ("statevector", "expectations"), observables)
+    wanted, found = run(task), through(specs, device, task)
+    for a, b in zip(wanted.rows, found.rows, strict=True):
+        assert np.abs(a.statevector - b.statevector).max() < 1e-9
+        assert np.abs(np.array(a.expectations) - b.expectations).max() < 1e-9
+    assert found.shots == 10
+
+
+@pytest.mark.parametrize(("specs", "device"), TOOLS)
+@pytest.mark.parametrize("ends", ["measure", "middle"])
+def test_counts(specs: Any, device: Any, ends: str) -> None:
+    needs_qiskit(specs)
+    program = dense.random_program(11, ends=ends, length=24)
+    task = Task(program, np.array([[0.3, -1.2]]))
+    wanted, found = run(task), through(specs, device, task)
+    assert np.abs(wanted.rows[0].distribution - found.rows[0].distribution).max() < 1e-9
+
+
+@pytest.mark.parametrize(("specs", "device"), TOOLS)
+def test_registers_stay_and_the_task_is_not_changed(specs: Any, device: Any) -> None:
+    needs_qiskit(specs)
+    program = dense.random_program(3)
+    task = Task(program, np.zeros((1, 2)))
+    parts, _ = tools.pipeline(*specs).expand(task, device)
+    assert task.program is program
+    assert [list(map(tuple, part.program.registers)) for part in parts] == [[("first", 0, 2), ("rest", 2, 2)]] * len(
+        parts
+    )
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_the_device_s_gates_and_coupling_are_kept_to(level: int) -> None:
+    pytest.importorskip("qiskit", reason="qiskit is not installed")
+    task = Task(dense.random_program(5), np.zeros((1, 2)))
+    (part,), _ = tools.pipeline(("transpile", {"optimization_level": level})).expand(task, LINE)
+    for item in part.program.instructions:
+        if item.op == "gate":
+            assert item.name in ("U", "cz", "gphase")
+            assert len(item.qubits) < 2 or tuple(item.qubits) in LINE.coupling

@@ -1,0 +1,89 @@
+"""OpenQASM 3 text to a Program, through Qiskit's importer over the reference parser.
+
+The importer raises whatever went wrong inside it (IndexError, AttributeError, ZeroDivisionError, RecursionError ...);
+here all of that becomes a ParseError, with the position of the statement it was reading.
+"""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+
+from qiskit import QuantumCircuit, qasm3
+from qiskit.exceptions import MissingOptionalLibraryError
+
+from qfw.program.errors import Unsupported
+from qfw.toolchain.formats import qiskit as circuits
+from qfw.toolchain.formats.converted import Converted
+from qfw.toolchain.formats.limits import check_text, parse_error
+
+_IMPORTER = re.compile(r"^(\d+),(\d+): ", re.DOTALL)
+_PARSER = re.compile(r"^L(\d+):C(\d+): ", re.DOTALL)
+Position = tuple[int | None, int | None]
+
+
+def loads(text: str, *, name: str | None = None) -> Converted:
+    """Reads OpenQASM 3.
+
+    Args:
+        text: the program, at most 16 MiB.
+        name: what errors call it, usually its file.
+
+    Raises:
+        ParseError: with file, line and column where known. LimitExceeded: too long, or too large a register.
+        Unsupported: control flow, or the importer is not installed.
+    """
+    return circuits.to_program(to_circuit(text, name=name))
+
+
+def to_circuit(text: str, *, name: str | None = None) -> QuantumCircuit:
+    """The Qiskit circuit of an OpenQASM 3 text; raises as `loads`."""
+    check_text(text, name)
+    try:
+        return qasm3.loads(text)
+    except MissingOptionalLibraryError as e:
+        raise Unsupported("OpenQASM 3 needs qiskit-qasm3-import: pip install 'qfw[qiskit]'") from e
+    except Exception as e:
+        message, (line, column) = _explain(e)
+        raise parse_error(message, name, line, column) from e
+
+
+def _explain(error: Exception) -> tuple[str, Position]:
+    message = str(getattr(error, "message", error))
+    for pattern in (_IMPORTER, _PARSER):
+        found = pattern.match(message)
+        if found is not None:
+            return message[found.end() :], (int(found[1]), int(found[2]) + 1)
+    token = _offending_token(error)
+    if token is not None:
+        text = "end of file" if token.type < 0 else repr(token.text)
+        return f"unexpected {text}", (token.line, token.column + 1)
+    if isinstance(error, RecursionError):
+        return "nested too deeply", _statement(error.__traceback__)
+    if not message or isinstance(error, AttributeError):
+        message = "not OpenQASM 3" + (f" ({message})" if message else "")
+    return message, _statement(error.__traceback__)
+
+
+def _offending_token(error: BaseException) -> object | None:
+    """The token at which the parser gave up; it hides in the arguments of the exception's cause."""
+    todo: list[object] = [error.__cause__]
+    while todo:
+        item = todo.pop()
+        token = getattr(item, "offendingToken", None)
+        if token is not None:
+            return token  # type: ignore[no-any-return]
+        if isinstance(item, BaseException):
+            todo += [item.__cause__, *item.args]
+    return None
+
+
+def _statement(trace: TracebackType | None) -> Position:
+    """The innermost syntax node that the importer was visiting when it failed."""
+    found: Position = (None, None)
+    while trace is not None:
+        span = getattr(trace.tb_frame.f_locals.get("node"), "span", None)
+        if span is not None:
+            found = (span.start_line, span.start_column + 1)
+        trace = trace.tb_next
+    return found
