@@ -1,0 +1,158 @@
+"""How plugins are found and their devices put into a runtime.
+
+A plugin that cannot be imported, or lacks its packages, becomes a device that says so; it never harms the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from qfw.program.errors import InvalidArgument
+from qfw.qpm.plugin import DeviceSpec, Plugin
+from qfw.qpm.run import Process, write_json
+from qfw.simenv.launch import local
+
+GROUP = "qfw.qpm_plugins"
+BUILTIN = {"statevec": "qfw.qpm.plugins.statevec:plugin", "aer": "qfw.qpm.plugins.aer:plugin"}
+
+READY_TIMEOUT = 60.0  # seconds that a worker may take to import its provider's packages
+
+log = logging.getLogger("qfw.qpm.host")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An announced plugin: loaded, or the reason why not."""
+
+    name: str
+    value: str  # "module:attribute"
+    plugin: Plugin | None
+    reason: str = ""  # why its devices cannot be used
+    specs: tuple[DeviceSpec, ...] = ()
+
+
+class DeviceTable(Protocol):
+    """The part of `qfw._core.qpm.Runtime` that the host uses."""
+
+    def add_statevec(self, name: str = ...) -> int: ...
+
+    def add_worker(self, info: dict[str, Any], start: Callable[[], str]) -> int: ...
+
+    def set_status(self, device: int, status: str, reason: str) -> None: ...
+
+
+def discover() -> list[Found]:
+    """All announced plugins, the built-in ones first, each loaded on its own."""
+    announced = {e.name: e for e in entry_points(group=GROUP)}
+    for name, value in BUILTIN.items():
+        announced.setdefault(name, EntryPoint(name, value, GROUP))
+    order = [*BUILTIN, *sorted(set(announced) - set(BUILTIN))]
+    return [load(announced[name]) for name in order]
+
+
+def load(entry: EntryPoint) -> Found:
+    """Loads one plugin; what it raises becomes the reason why it cannot be used."""
+    try:
+        plugin = entry.load()
+        if not isinstance(plugin, Plugin):
+            raise InvalidArgument(f"{entry.value} is a {type(plugin).__name__}, not a qfw.qpm.plugin.Plugin")
+        return Found(entry.name, entry.value, plugin, plugin.missing(), tuple(plugin.devices()))
+    except Exception as error:  # noqa: BLE001 - a provider's code must not stop the daemon
+        log.warning("plugin %s (%s) cannot be loaded: %s: %s", entry.name, entry.value, type(error).__name__, error)
+        return Found(entry.name, entry.value, None, f"plugin cannot be loaded: {type(error).__name__}: {error}")
+
+
+def load_value(value: str) -> Plugin:
+    """The plugin at "module:attribute"; raises what its import raises."""
+    plugin = EntryPoint("plugin", value, GROUP).load()
+    if not isinstance(plugin, Plugin):
+        raise InvalidArgument(f"{value} is a {type(plugin).__name__}, not a qfw.qpm.plugin.Plugin")
+    return plugin
+
+
+class Worker:
+    """The worker process of one device: started at its first task, and again after its death."""
+
+    def __init__(self, plugin: str, device: str, sockets: Path, records: Path | None = None) -> None:
+        self._plugin = plugin
+        self._device = device
+        self._sockets = sockets
+        self._records = records
+        self._child: local.Child | None = None
+        self._starts = 0
+
+    def start(self) -> str:
+        """Ends what is left of an earlier process, starts one, returns its address. Called by the runtime."""
+        self.stop()
+        self._starts += 1
+        socket = self._sockets / f"{self._device[:16]}-{os.getpid()}-{self._starts}.sock"
+        argv = [sys.executable, "-m", "qfw.qpm.worker", "--plugin", self._plugin, "--device", self._device]
+        argv += ["--socket", str(socket)]
+        self._child = local.start(argv, ready_timeout=READY_TIMEOUT)
+        log.info("worker of %s: process %d", self._device, self._child.pid)
+        if self._records is not None:
+            self._records.mkdir(mode=0o700, exist_ok=True)
+            write_json(self._record(self._child.pid), asdict(Process.of(self._child.pid) or Process(0, 0)))
+        return self._child.announcement
+
+    def stop(self) -> None:
+        """Ends the process, if there is one."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if not child.alive():
+            log.warning("worker of %s: %s", self._device, child.describe_end())
+        child.stop()
+        for file in (self._record(child.pid), Path(child.announcement.removeprefix("unix:"))):
+            file.unlink(missing_ok=True)
+
+    def _record(self, pid: int) -> Path:
+        return (self._records or self._sockets) / f"{pid}.json"
+
+    def last_words(self) -> str:
+        """How the process ended, for an error message; empty while it runs."""
+        child = self._child
+        return "" if child is None or child.alive() else child.describe_end()
+
+
+class Host:
+    """Puts the devices of plugins into a runtime, and ends their workers."""
+
+    def __init__(self, runtime: DeviceTable, sockets: Path, records: Path | None = None) -> None:
+        self._runtime = runtime
+        self._sockets = sockets
+        self._records = records  # where the workers' process numbers are kept for those who clean up
+        self._workers: list[Worker] = []
+        self._names: set[str] = set()
+
+    def install(self, found: Sequence[Found]) -> None:
+        """Adds every device; those that cannot be used are listed with the reason."""
+        for item in found:
+            for spec in item.specs or (DeviceSpec(name=item.name),):
+                self._add(item, spec)
+
+    def stop(self) -> None:
+        """Ends all worker processes."""
+        for worker in self._workers:
+            worker.stop()
+
+    def _add(self, item: Found, spec: DeviceSpec) -> None:
+        if spec.name in self._names:
+            log.warning("plugin %s: a device named %s exists already; skipped", item.name, spec.name)
+            return
+        self._names.add(spec.name)
+        if item.plugin is not None and item.plugin.kind == "native":
+            self._runtime.add_statevec(spec.name)
+            return
+        worker = Worker(item.value, spec.name, self._sockets, self._records)
+        device = self._runtime.add_worker(spec.info(item.name), worker.start)
+        self._workers.append(worker)
+        if item.reason:
+            self._runtime.set_status(device, "fault" if item.plugin is None else "offline", item.reason)
