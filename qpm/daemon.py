@@ -1,0 +1,169 @@
+"""qpmd: a runtime with its plugins behind two unix sockets.
+
+`runtime.sock` is the Runtime service (C++), `control.sock` the control services (Python). The daemon writes
+`endpoint.json` when both are ready, and on SIGTERM takes no more, lets what runs end, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from qfw import __version__
+from qfw.program.errors import QfwError
+from qfw.qpm import run as runs
+from qfw.qpm.api.v1 import endpoint_pb2, resource_pb2_grpc
+from qfw.qpm.host import Host, discover
+from qfw.qpm.services.resource import ResourceService
+
+DRAIN_SECONDS = 5.0
+TICK_SECONDS = 1.0
+SERVING = ("online", "starting", "busy")
+
+log = logging.getLogger("qfw.qpm.daemon")
+
+
+class Daemon:
+    """One daemon: construct, `await serve()`; `stop()` may be called from a signal handler."""
+
+    def __init__(self, run: runs.Run, threads: int) -> None:
+        from qfw._core.qpm import Runtime
+
+        self.run = run
+        self.runtime_socket, self.control_socket = runs.socket_paths(run)
+        self.runtime: Any = Runtime(threads=threads)
+        self.host = Host(self.runtime, self.runtime_socket.parent, run.workers)
+        self._stopping = asyncio.Event()
+        self._health = health.aio.HealthServicer()
+        self._control = grpc.aio.server()
+        self._server: Any = None
+
+    def stop(self) -> None:
+        """Begins the graceful end."""
+        self._stopping.set()
+
+    async def serve(self) -> None:
+        """Runs from start to end; when it returns nothing is left but the logs."""
+        try:
+            await self._start()
+            log.info("run %s is ready", self.run.run_id)
+            await self._until_stopped()
+        finally:
+            await self._drain()
+
+    async def _start(self) -> None:
+        self._record_process()
+        self.host.install(discover())
+        self._server = self.runtime.serve(f"unix:{self.runtime_socket}")
+        service = ResourceService(self.runtime, self.run.run_id, __version__, self._stopping.is_set)
+        resource_pb2_grpc.add_ResourceServicer_to_server(service, self._control)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._control)
+        self._control.add_insecure_port(f"unix:{self.control_socket}")
+        await self._control.start()
+        await self._report_health()
+        runs.write_json(self.run.endpoint_file, MessageToDict(self._endpoint(), preserving_proto_field_name=True))
+
+    def _record_process(self) -> None:
+        process = runs.Process.of(os.getpid())
+        assert process is not None
+        runs.write_json(self.run.process_file, {**asdict(process), "socket_dir": str(self.runtime_socket.parent)})
+
+    def _endpoint(self) -> endpoint_pb2.Endpoint:
+        return endpoint_pb2.Endpoint(
+            version=1,
+            run_id=self.run.run_id,
+            runtime=self._server.address,
+            control=f"unix:{self.control_socket}",
+            pid=os.getpid(),
+            started_at=time.time(),
+            hostname=socket.gethostname(),
+            software=__version__,
+        )
+
+    async def _report_health(self) -> None:
+        response = health_pb2.HealthCheckResponse
+        await self._health.set("", response.SERVING)
+        for device in self.runtime.devices():
+            serving = device["status"] in SERVING
+            await self._health.set(f"qpm.{device['name']}", response.SERVING if serving else response.NOT_SERVING)
+
+    async def _until_stopped(self) -> None:
+        """Until told to stop, or until the run directory is gone and nobody could find this daemon any more."""
+        while not self._stopping.is_set():
+            try:
+                await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
+            except TimeoutError:
+                await self._report_health()
+                if not self.run.path.is_dir():
+                    log.warning("%s was removed: ending", self.run.path)
+                    return
+
+    async def _drain(self) -> None:
+        self._stopping.set()
+        self.run.endpoint_file.unlink(missing_ok=True)
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop, DRAIN_SECONDS)
+        await asyncio.to_thread(self.runtime.stop)
+        await asyncio.to_thread(self.host.stop)
+        await self._control.stop(1.0)
+        self.run.remove()
+
+
+async def _serve(run: runs.Run, threads: int) -> None:
+    daemon = Daemon(run, threads)
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, daemon.stop)
+    await daemon.serve()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a daemon in the foreground; 0 after a graceful end."""
+    args = _parse(argv)
+    logging.basicConfig(
+        level=args.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        run = _run(args)
+        lock = args.lock_fd if args.lock_fd >= 0 else runs.take_lock(run)
+        os.set_inheritable(lock, False)
+        asyncio.run(_serve(run, args.threads))
+    except QfwError as error:
+        print(f"qpmd: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(args: argparse.Namespace) -> runs.Run:
+    run_id = runs.check_run_id(args.run_id or runs.new_run_id())
+    path = Path(args.run_dir).absolute() if args.run_dir else runs.run_of(run_id).path
+    return runs.Run(run_id, runs.private_dir(path))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="qpmd", description="The qfw daemon of one run, in the foreground.")
+    parser.add_argument("--run-id", help="name of the run; default $QFW_RUN_ID, $SLURM_JOB_ID, or a fresh one")
+    parser.add_argument("--run-dir", help="its directory; default: where runs of this user are")
+    parser.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0: the CPUs of this process")
+    parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    parser.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)  # taken by the parent
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

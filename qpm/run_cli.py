@@ -1,0 +1,235 @@
+"""The commands of `python -m qfw.qpm.run`: what the shell scripts call."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+from qfw.program.errors import InvalidArgument, QfwError, Unavailable
+from qfw.qpm.run import Run, base_dir, find, new_run_id, private_dir, require, run_of, runs, take_lock
+
+STARTUP_TIMEOUT = 40.0
+GRACE = 10.0
+LOG_TAIL = 25
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    return int(args.command(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m qfw.qpm.run", description="Start, find and end local runs of qfw.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    setup = commands.add_parser("setup", help="start a daemon; returns when its services are ready")
+    setup.add_argument("--run-id", help="name of the run; default $QFW_RUN_ID, $SLURM_JOB_ID, or a fresh one")
+    setup.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0: the CPUs of this process")
+    setup.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
+    setup.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    setup.add_argument("--json", action="store_true", help="print where the run is as JSON")
+    setup.set_defaults(command=_setup)
+    teardown = commands.add_parser("teardown", help="end a run and remove all that is left of it but the logs")
+    teardown.add_argument("--run-id", help="default: the current run")
+    teardown.add_argument("--all", action="store_true", help="end every run of this user")
+    teardown.add_argument("--grace", type=float, default=GRACE, help="seconds before SIGKILL")
+    teardown.set_defaults(command=_teardown)
+    env = commands.add_parser("env", help="print shell commands that make a run the current one")
+    env.add_argument("--run-id", help="default: the current run")
+    env.set_defaults(command=_env)
+    listing = commands.add_parser("list", help="list runs, live and left behind")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _setup(args: argparse.Namespace) -> int:
+    run = run_of(args.run_id or new_run_id())
+    timeout = args.timeout if args.timeout is not None else _startup_timeout()
+    already = run.live()
+    if already:
+        _wait_ready(run, None, timeout)
+    else:
+        start(run, threads=args.threads, log_level=args.log_level, timeout=timeout)
+    devices = _probe(run, timeout)
+    if args.json:
+        print(json.dumps({**describe(run), "devices": devices}))
+        return 0
+    print(f"qfw run {run.run_id} {'was ready already' if already else 'is ready'}")
+    print(f"  endpoint  {run.endpoint_file}")
+    print("  devices   " + ", ".join(_device_text(d) for d in devices))
+    print(f"  logs      {run.logs}")
+    return 0
+
+
+def _device_text(device: dict[str, str]) -> str:
+    return device["name"] if device["status"] == "online" else f"{device['name']} ({device['status']})"
+
+
+def _startup_timeout() -> float:
+    text = os.environ.get("QFW_STARTUP_TIMEOUT", "")
+    try:
+        value = float(text) if text else STARTUP_TIMEOUT
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InvalidArgument(f"QFW_STARTUP_TIMEOUT={text!r}: not a positive number of seconds")
+    return value
+
+
+def start(run: Run, *, threads: int = 0, log_level: str = "warning", timeout: float = STARTUP_TIMEOUT) -> None:
+    """Starts a daemon for `run` in a session of its own and waits until its services are ready.
+
+    Raises Unavailable with the tail of its log when it ends first or `timeout` seconds pass; nothing is left behind.
+    """
+    private_dir(run.path.parent)
+    private_dir(run.path)
+    lock = take_lock(run)
+    try:
+        end_processes(run, grace=0.0)
+        run.sweep()
+        run.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        argv = [sys.executable, "-m", "qfw.qpm.daemon", "--run-id", run.run_id, "--run-dir", str(run.path)]
+        argv += ["--threads", str(threads), "--log-level", log_level, "--lock-fd", str(lock)]
+        with open(run.log_file, "ab") as log:
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+    finally:
+        os.close(lock)  # the daemon has it now
+    try:
+        _wait_ready(run, child, timeout)
+        _probe(run, timeout)
+    except BaseException:  # an interrupt as well: what was started here does not stay behind
+        _abort(run, child)
+        raise
+    child.returncode = 0  # it outlives this process: no warning about that
+
+
+def _abort(run: Run, child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(2.0)
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+    clean(run, grace=0.0)
+
+
+def _wait_ready(run: Run, child: subprocess.Popen[bytes] | None, timeout: float) -> None:
+    end = time.monotonic() + timeout
+    while run.endpoint() is None:
+        if child is not None and child.poll() is not None:
+            raise Unavailable(f"the daemon ended with status {child.returncode} before it was ready{_log_tail(run)}")
+        if time.monotonic() > end:
+            raise Unavailable(
+                f"the daemon was not ready after {timeout:g} s (QFW_STARTUP_TIMEOUT sets the limit){_log_tail(run)}"
+            )
+        time.sleep(0.01)
+
+
+def _probe(run: Run, timeout: float) -> list[dict[str, str]]:
+    from qfw.qpm.services.probe import probe  # grpc takes a while to import: only where it is needed
+
+    endpoint = run.endpoint()
+    if endpoint is None:
+        raise Unavailable(f"run {run.run_id} has no {run.endpoint_file}")
+    return probe(endpoint["control"], timeout)
+
+
+def _log_tail(run: Run) -> str:
+    try:
+        lines = run.log_file.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+    except FileNotFoundError:
+        lines = []
+    return f"; the end of {run.log_file}:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+
+
+def describe(run: Run) -> dict[str, object]:
+    """A run in plain values."""
+    endpoint = run.endpoint()
+    process = run.process()
+    state = "live" if run.live() else "stale"
+    return {
+        "run_id": run.run_id,
+        "state": "starting" if state == "live" and endpoint is None else state,
+        "path": str(run.path),
+        "endpoint": str(run.endpoint_file),
+        "runtime": (endpoint or {}).get("runtime", ""),
+        "control": (endpoint or {}).get("control", ""),
+        "pid": process.pid if process else 0,
+        "logs": str(run.logs),
+    }
+
+
+def _teardown(args: argparse.Namespace) -> int:
+    stale = [r for r in runs() if not r.live()]
+    if args.all:
+        chosen = runs()
+    else:
+        run = find(args.run_id)
+        chosen = [run] if run else []
+    for run in dict.fromkeys([*chosen, *stale]):
+        if clean(run, args.grace):
+            print(f"qfw run {run.run_id} ended")
+    if not chosen:
+        print("qfw: no live run")
+    return 0
+
+
+def clean(run: Run, grace: float) -> bool:
+    """Ends the daemon and the workers of a run and removes its directory and sockets. True when there was something."""
+    if not run.path.is_dir():
+        return False
+    end_processes(run, grace)
+    run.remove()
+    return True
+
+
+def end_processes(run: Run, grace: float) -> None:
+    """Ends what the run recorded, by number and start time. Raises QfwError when something does not go away."""
+    workers = run.worker_processes()
+    daemon = run.process()
+    left = [] if daemon is None or daemon.end(grace) else [daemon]
+    workers = list({*workers, *run.worker_processes()})
+    deadline = time.monotonic() + 1.0  # they end by themselves with the daemon
+    while any(w.alive() for w in workers) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    left += [w for w in workers if not w.end(1.0)]
+    if left:
+        raise QfwError(f"run {run.run_id}: processes {', '.join(str(p.pid) for p in left)} do not end")
+
+
+def _env(args: argparse.Namespace) -> int:
+    for name, value in environment(require(args.run_id)).items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def environment(run: Run) -> dict[str, str]:
+    """The variables that make `run` the current one for a program."""
+    return {"QFW_RUN_ID": run.run_id, "QFW_ENDPOINT": str(run.endpoint_file), "QFW_RUN_TMP_PATH": str(run.path)}
+
+
+def _list(args: argparse.Namespace) -> int:
+    found = [describe(r) for r in runs()]
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    for item in found:
+        print(f"{item['run_id']:24} {item['state']:9} {item['pid'] or '-':>8}  {item['path']}")
+    if not found:
+        print(f"no runs in {base_dir()}")
+    return 0
