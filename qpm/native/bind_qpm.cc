@@ -1,5 +1,140 @@
+// qfw._core.qpm: the runtime, for the composition roots (qfw.qpm.daemon, qfw.qpm.worker, qfw._embedded).
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "qpm/api/native/session.h"
+#include "qpm/native/bind.h"
+
+namespace py = pybind11;
+using namespace py::literals;
 
 namespace qfw {
-void bind_qpm(pybind11::module_& m) { (void)m; }
+namespace qpm {
+namespace {
+
+constexpr std::pair<DeviceStatus, const char*> kStatus[] = {
+    {DeviceStatus::kOnline, "online"},     {DeviceStatus::kStarting, "starting"}, {DeviceStatus::kBusy, "busy"},
+    {DeviceStatus::kDraining, "draining"}, {DeviceStatus::kFault, "fault"},       {DeviceStatus::kOffline, "offline"}};
+
+DeviceStatus status_from(const std::string& word) {
+  for (auto [status, name] : kStatus)
+    if (word == name) return status;
+  throw Error(ErrorCode::kInvalidArgument,
+              "unknown status '" + word + "'; allowed: online, starting, busy, draining, fault, offline");
+}
+
+const char* status_to(DeviceStatus status) {
+  for (auto [value, name] : kStatus)
+    if (value == status) return name;
+  return "unknown";
+}
+
+template <typename T>
+void take(const py::dict& info, const char* key, T& out) {
+  if (info.contains(key)) out = info[key].cast<T>();
+}
+
+py::dict stats_to(const RuntimeStats& s) {
+  return py::dict("submitted"_a = s.submitted, "completed"_a = s.completed, "failed"_a = s.failed,
+                  "queued"_a = s.queued, "running"_a = s.running, "sessions"_a = s.sessions, "programs"_a = s.programs,
+                  "program_bytes"_a = s.program_bytes);
+}
+
+std::shared_ptr<Runtime> make_runtime(unsigned threads, uint32_t max_sessions, uint32_t window, uint64_t max_queue,
+                                      uint32_t max_rows, uint64_t max_shots, uint64_t program_cache_bytes) {
+  RuntimeOptions o;
+  o.threads = threads;
+  o.max_sessions = max_sessions;
+  o.window = window;
+  o.max_queue = max_queue;
+  o.max_rows = max_rows;
+  o.max_shots = max_shots;
+  o.program_cache_bytes = program_cache_bytes;
+  return Runtime::make(o);
+}
+
+}  // namespace
+
+DeviceInfo device_info_from(const py::dict& d) {
+  DeviceInfo info;
+  take(d, "name", info.name);
+  if (info.name.empty()) throw Error(ErrorCode::kInvalidArgument, "a device needs a name");
+  info.max_shots = RuntimeOptions().max_shots;
+  info.max_rows = RuntimeOptions().max_rows;
+  take(d, "provider", info.provider);
+  take(d, "description", info.description);
+  take(d, "version", info.version);
+  take(d, "simulator", info.simulator);
+  take(d, "max_qubits", info.max_qubits);
+  take(d, "max_shots", info.max_shots);
+  take(d, "max_rows", info.max_rows);
+  take(d, "capacity", info.capacity);
+  take(d, "gates", info.gates);
+  take(d, "outputs", info.outputs);
+  take(d, "coupling", info.coupling);
+  take(d, "options", info.options);
+  return info;
+}
+
+py::dict device_info_to(const DeviceInfo& i) {
+  return py::dict("id"_a = i.id, "name"_a = i.name, "provider"_a = i.provider, "description"_a = i.description,
+                  "version"_a = i.version, "simulator"_a = i.simulator, "status"_a = status_to(i.status),
+                  "status_reason"_a = i.status_reason, "max_qubits"_a = i.max_qubits, "max_shots"_a = i.max_shots,
+                  "max_rows"_a = i.max_rows, "capacity"_a = i.capacity, "queued"_a = i.queued, "gates"_a = i.gates,
+                  "outputs"_a = i.outputs, "coupling"_a = i.coupling, "options"_a = i.options);
+}
+
+}  // namespace qpm
+
+void bind_qpm(py::module_& m) {
+  using namespace qpm;
+  const RuntimeOptions defaults;
+  py::class_<Session, std::shared_ptr<Session>>(m, "Session",
+                                                "A client's stay in a runtime: the transport of qfw.qpi.Context.")
+      .def_property_readonly("endpoint", &Session::endpoint)
+      .def_property_readonly("window", &Session::window)
+      .def("close", &Session::close, py::call_guard<py::gil_scoped_release>());
+
+  py::class_<Runtime, std::shared_ptr<Runtime>> runtime(
+      m, "Runtime", "The runtime as a library: devices, sessions, dispatch. Stop it before the interpreter ends.");
+  runtime
+      .def(py::init(&make_runtime), "threads"_a = defaults.threads, "max_sessions"_a = defaults.max_sessions,
+           "window"_a = defaults.window, "max_queue"_a = defaults.max_queue, "max_rows"_a = defaults.max_rows,
+           "max_shots"_a = defaults.max_shots, "program_cache_bytes"_a = defaults.program_cache_bytes)
+      .def("add_statevec", &Runtime::add_statevec, "name"_a = "statevec", py::call_guard<py::gil_scoped_release>(),
+           "Adds the built-in simulator; returns the device's id.")
+      .def(
+          "set_status",
+          [](Runtime& r, DeviceId id, const std::string& status, const std::string& reason) {
+            const DeviceStatus value = status_from(status);
+            py::gil_scoped_release unlock;
+            r.set_status(id, value, reason);
+          },
+          "device"_a, "status"_a, "reason"_a = "",
+          "Sets a device's status: online, starting, draining, fault or offline. Tasks that no usable device is left "
+          "for fail with Unavailable and the reason.")
+      .def(
+          "devices",
+          [](const Runtime& r) {
+            std::vector<DeviceInfo> infos;
+            {
+              py::gil_scoped_release unlock;
+              infos = r.devices();
+            }
+            py::list out;
+            for (const auto& i : infos) out.append(device_info_to(i));
+            return out;
+          },
+          "All devices, each as a dict.")
+      .def(
+          "session", [](Runtime& r, double weight) { return r.session(weight); }, "weight"_a = 1.0,
+          py::call_guard<py::gil_scoped_release>(), "A session within this process; `weight` is its fair share.")
+      .def(
+          "stats", [](const Runtime& r) { return stats_to(r.stats()); }, "Counters, as a dict.")
+      .def("stop", &Runtime::stop, py::call_guard<py::gil_scoped_release>(),
+           "Cancels what is unfinished and ends every thread and worker. Idempotent.");
+}
+
 }  // namespace qfw

@@ -15,8 +15,8 @@ enum class DeviceStatus : uint8_t { kOnline = 0, kStarting = 1, kBusy = 2, kDrai
 
 struct DeviceInfo {
   DeviceId id = 0;
-  std::string name;         // "statevec", "aer"
-  std::string provider;     // plugin's name
+  std::string name;      // "statevec", "aer"
+  std::string provider;  // plugin's name
   std::string description;
   std::string version;
   bool simulator = true;
@@ -25,12 +25,14 @@ struct DeviceInfo {
   uint32_t max_qubits = 0;
   uint64_t max_shots = 0;
   uint32_t max_rows = 0;
-  uint32_t capacity = 1;                                  // tasks at once
+  uint32_t capacity = 1;  // tasks at once
   uint32_t queued = 0;
-  std::vector<std::string> gates;                         // names of the gate table, "unitary", "measure", "reset"
-  std::vector<std::string> outputs;                       // "counts" "memory" "probabilities" "statevector" "expectations"
-  std::vector<std::pair<uint32_t, uint32_t>> coupling;    // empty: all to all
-  std::map<std::string, std::string> options;             // option name -> help text with its values
+  // Names of the gate table, "unitary", "controlled" (further controls on any gate), "measure", "reset"; empty: not
+  // checked.
+  std::vector<std::string> gates;
+  std::vector<std::string> outputs;  // "counts" "memory" "probabilities" "statevector" "expectations"
+  std::vector<std::pair<uint32_t, uint32_t>> coupling;  // empty: all to all
+  std::map<std::string, std::string> options;           // option name -> help text with its values
 };
 
 }  // namespace qfw::qpm

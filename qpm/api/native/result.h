@@ -49,12 +49,12 @@ struct RowResult {
 };
 
 struct Result {
-  Failure failure;            // of the whole task; the rows are then empty, or say which of them failed
+  Failure failure;  // of the whole task; the rows are then empty, or say which of them failed
   std::vector<RowResult> rows;
   uint64_t shots = 0;
   uint32_t num_bits = 0;
-  uint64_t seed = 0;          // the one used
-  std::string device;         // name of the device that ran it
+  uint64_t seed = 0;   // the one used
+  std::string device;  // name of the device that ran it
   std::string device_version;
   std::string calibration_set;
   Timing timing;

@@ -43,8 +43,8 @@ struct Task {
   uint32_t outputs = kCounts;
   std::vector<uint32_t> probability_qubits;
   std::vector<program::PauliSum> observables;
-  std::optional<uint64_t> seed;          // absent: the runtime draws one and reports it
-  uint64_t deadline_ns = 0;              // from its arrival in the runtime; 0: none
+  std::optional<uint64_t> seed;  // absent: the runtime draws one and reports it
+  uint64_t deadline_ns = 0;      // from its arrival in the runtime; 0: none
   int32_t priority = 0;
   std::map<std::string, std::string> options;  // the device's own; unknown ones are refused
 };
