@@ -43,7 +43,9 @@ class DeviceTable(Protocol):
 
     def add_statevec(self, name: str = ...) -> int: ...
 
-    def add_worker(self, info: dict[str, Any], start: Callable[[], str]) -> int: ...
+    def add_worker(self, info: dict[str, Any], start: Callable[[], str], last_words: Callable[[], str]) -> int:
+        """`start` returns the address of a new worker process; called at the first task and after a death.
+        `last_words` says how the process ended, for the DeviceLost error of its tasks."""
 
     def set_status(self, device: int, status: str, reason: str) -> None: ...
 
@@ -117,9 +119,12 @@ class Worker:
         return (self._records or self._sockets) / f"{pid}.json"
 
     def last_words(self) -> str:
-        """How the process ended, for an error message; empty while it runs."""
+        """How the process ended, for an error message. It may be a moment from its end: its connection went first."""
         child = self._child
-        return "" if child is None or child.alive() else child.describe_end()
+        if child is None:
+            return "its process was stopped"
+        child.wait(1.0)
+        return child.describe_end()
 
 
 class Host:
@@ -152,7 +157,7 @@ class Host:
             self._runtime.add_statevec(spec.name)
             return
         worker = Worker(item.value, spec.name, self._sockets, self._records)
-        device = self._runtime.add_worker(spec.info(item.name), worker.start)
+        device = self._runtime.add_worker(spec.info(item.name), worker.start, worker.last_words)
         self._workers.append(worker)
         if item.reason:
             self._runtime.set_status(device, "fault" if item.plugin is None else "offline", item.reason)

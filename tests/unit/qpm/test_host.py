@@ -25,7 +25,7 @@ class Table:
         self.devices.append({"name": name})
         return len(self.devices) - 1
 
-    def add_worker(self, info: dict[str, Any], start: Callable[[], str]) -> int:
+    def add_worker(self, info: dict[str, Any], start: Callable[[], str], last_words: Callable[[], str]) -> int:
         self.devices.append(info)
         return len(self.devices) - 1
 
