@@ -63,7 +63,7 @@ def test_search_order(base: Path) -> None:
     assert runs.current({"QFW_RUN_ID": "other", "SLURM_JOB_ID": "2"}) == runs.run_of("other")
     assert runs.current({"QFW_ENDPOINT": str(two.endpoint_file), "QFW_RUN_ID": "one"}) == two
     second = runs.take_lock(two)
-    with pytest.raises(InvalidArgument, match=r"several runs are live .2, one\."):
+    with pytest.raises(InvalidArgument, match=r"several runs are live .2, one."):
         runs.current({})
     os.close(lock)
     os.close(second)
