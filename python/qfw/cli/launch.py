@@ -1,0 +1,191 @@
+"""qfw_setup.sh, qfw_srun.sh, qfw_teardown.sh and their aliases: QFw's command lines over `qfw.qpm.run`.
+
+    python -m qfw.cli.launch setup|srun|teardown|status [OPTION...]
+
+Options of both generations of QFw's scripts are accepted; those that mean nothing here say so and are ignored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+IGNORED = {
+    "--services-config": "the services are found by themselves: plugins are Python packages",
+    "--site-config": "a run needs no site configuration",
+    "--runtime-config": "a run needs no runtime configuration",
+    "--service-id": "one run serves all of its devices",
+}
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as a shell has them
+
+
+def _parser(name: str, text: str, usage: str | None = None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"qfw_{name}.sh", description=text, usage=usage, allow_abbrev=False)
+    parser.add_argument("--run-id", help="name of the run")
+    parser.add_argument("--run-dir", help="directory of the run, in place of the one that its name gives")
+    return parser
+
+
+def _warn(text: str) -> None:
+    print(f"qfw: warning: {text}", file=sys.stderr)
+
+
+def _fail(text: str, status: int = 1) -> int:
+    print(f"qfw: {text}", file=sys.stderr)
+    return status
+
+
+def _chosen(args: argparse.Namespace) -> list[str]:
+    """The run that the options name, as options of `qfw.qpm.run`."""
+    chosen = ["--run-id", args.run_id] if args.run_id else []
+    return chosen + (["--run-dir", os.path.abspath(args.run_dir)] if args.run_dir else [])
+
+
+def _run(*argv: str) -> int:
+    from qfw.qpm import run
+
+    return run.main(list(argv))
+
+
+def setup(argv: Sequence[str] | None = None) -> int:
+    """Start a run; returns 0 when its services are ready."""
+    parser = _parser("setup", "Start a local run of qfw. Returns when its services are ready; the exit status tells.")
+    parser.add_argument("--profile", default="local", choices=("local", "hybrid"), help="only 'local' exists so far")
+    parser.add_argument("--threads", type=int, help="threads of the runtime; default: the CPUs this process may use")
+    parser.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--no-start-services", action="store_true", help="look at the options, start nothing")
+    for option, why in IGNORED.items():
+        parser.add_argument(option, metavar="X", help=f"accepted for QFw's sake, no effect: {why}")
+    args = parser.parse_args(argv)
+    for option, why in IGNORED.items():
+        if getattr(args, option[2:].replace("-", "_")) is not None:
+            _warn(f"{option} has no effect: {why}")
+    if args.profile != "local":
+        return _fail(f"--profile {args.profile} is not there yet; 'local' serves applications on this machine", 2)
+    command = ["setup", *_chosen(args)]
+    for option in ("threads", "timeout"):
+        if (value := getattr(args, option)) is not None:
+            command += [f"--{option}", str(value)]
+    if args.dry_run or args.no_start_services:
+        print("would run: " + shlex.join([sys.executable, "-m", "qfw.qpm.run", *command]))
+        return 0
+    return _run(*command)
+
+
+def teardown(argv: Sequence[str] | None = None) -> int:
+    """End a run; 0 also when there is none."""
+    parser = _parser("teardown", "End the current run: the processes that it recorded, its sockets and its directory.")
+    parser.add_argument("--all", action="store_true", help="end every run of this user")
+    parser.add_argument("--keep-run-dir", action="store_true", help="accepted for QFw's sake, no effect: logs are kept")
+    args = parser.parse_args(argv)
+    if args.keep_run_dir:
+        _warn("--keep-run-dir has no effect: the logs are kept, and nothing else of a run is of use after its end")
+    return _run("teardown", *_chosen(args), *(["--all"] if args.all else []))
+
+
+def status(argv: Sequence[str] | None = None) -> int:
+    """List the user's runs."""
+    parser = argparse.ArgumentParser(prog="qfw-status", description="List this user's runs.")
+    parser.add_argument("--json", action="store_true")
+    return _run("list", *(["--json"] if parser.parse_args(argv).json else []))
+
+
+def srun(argv: Sequence[str] | None = None) -> int:
+    """Become the application, with the current run in its environment. Returns only when it cannot be started."""
+    parser = _parser(
+        "srun",
+        "Run a program against the current run. Its exit status and signals are its own.",
+        "qfw_srun.sh [OPTION...] [python3] app.py [ARGUMENT...]",
+    )
+    parser.add_argument("--het-group", help="component of a heterogeneous Slurm job to run in (default 0)")
+    parser.add_argument("--load-modules", metavar="X", help="accepted for QFw's sake, no effect")
+    parser.add_argument("program", nargs=argparse.REMAINDER, metavar="[python3] app.py ...")
+    args = parser.parse_args(argv)
+    program = args.program[1:] if args.program[:1] == ["--"] else args.program
+    if not program:
+        parser.error("no program given")
+    try:
+        changes = _environment(args)
+    except _run_error() as error:
+        return _fail(str(error))
+    command = [*_slurm(args.het_group), *with_python(program)]
+    return _become(command, {**os.environ, **changes})
+
+
+def with_python(program: list[str]) -> list[str]:
+    """QFw's script puts `python3` in front of everything, the paper's listing writes it out: only a script gets it."""
+    return [sys.executable, *program] if program[0].endswith(".py") else program
+
+
+def _run_error() -> type[Exception]:
+    from qfw.program.errors import QfwError
+
+    return QfwError
+
+
+def _environment(args: argparse.Namespace) -> dict[str, str]:
+    """What the application needs to find its run, under qfw's names and under QFw's."""
+    from qfw.qpm import run, run_cli
+
+    if args.run_dir:
+        path = Path(os.path.abspath(args.run_dir))
+        chosen = run.Run(args.run_id or path.name, path)
+        if not chosen.live():
+            from qfw.program.errors import NotFound
+
+            raise NotFound(f"no live run in {path}; start it with qfw_setup.sh --run-dir")
+    else:
+        chosen = run.require(args.run_id)
+    here = os.path.dirname(os.path.abspath(sys.executable))
+    prefix = os.path.dirname(here)
+    return {
+        **run_cli.environment(chosen),
+        "QFW_TMP_PATH": str(chosen.path.parent),
+        "QFW_PATH": prefix,
+        "QFW_SETUP_PATH": here,
+        "QFW_BIN_PATH": here,
+        "QFW_RUNTIME_MODE": "local",
+        "QFW_RUNTIME_PROFILE": "local",
+        # `python3 app.py` means the Python that has qfw, whether or not its environment is active.
+        "PATH": here + os.pathsep + os.environ.get("PATH", os.defpath),
+    }
+
+
+def _slurm(group: str | None) -> list[str]:
+    """In a heterogeneous job the application belongs to its own component; steps must overlap or they wait."""
+    if group is None and not os.environ.get("SLURM_HET_SIZE"):
+        return []
+    return ["srun", f"--het-group={group or 0}", "--overlap"]
+
+
+def _become(command: list[str], environ: dict[str, str]) -> int:
+    """Replace this process: signals and the exit status need no passing on."""
+    program = shutil.which(command[0], path=environ["PATH"])
+    if program is None:
+        exists = os.path.exists(command[0])
+        what = "not executable" if exists else "no such program"
+        return _fail(f"{command[0]}: {what}", NOT_EXECUTABLE if exists else NOT_FOUND)
+    sys.stdout.flush()
+    try:
+        os.execve(program, command, environ)
+    except OSError as error:
+        return _fail(f"{program}: {error.strerror}", NOT_EXECUTABLE)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str] | None], int]] = {
+    "setup": setup,
+    "srun": srun,
+    "teardown": teardown,
+    "status": status,
+}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(_fail(f"usage: python -m qfw.cli.launch {'|'.join(COMMANDS)} [OPTION...]", 2))
+    sys.exit(COMMANDS[sys.argv[1]](sys.argv[2:]))

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Ends the current run: only what qfw_setup.sh started; nothing to end is fine. --help shows the options.
+set -euo pipefail
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+lib=$here/lib.sh
+[ -e "$lib" ] || lib=$here/../share/qfw/lib.sh # installed
+# shellcheck source=scripts/lib.sh
+source "$lib"
+python=$(qfw_python "$here")
+exec "$python" -P -m qfw.cli.launch teardown "$@"
