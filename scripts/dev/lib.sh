@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What the scripts of this folder share. Source it first: it sets the shell's options and goes to the checkout.
 set -euo pipefail
 export LC_ALL=C.UTF-8
