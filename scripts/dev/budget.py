@@ -23,9 +23,9 @@ def python_functions(text: str) -> Iterator[tuple[str, int, int]]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             size = (node.end_lineno or node.lineno) - node.lineno + 1
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                size -= (first.end_lineno or first.lineno) - first.lineno + 1
+            if ast.get_docstring(node, clean=False) is not None:
+                text_node = node.body[0]
+                size -= (text_node.end_lineno or text_node.lineno) - text_node.lineno + 1
             yield node.name, node.lineno, size
 
 
