@@ -17,8 +17,8 @@ the matrix. Angles are radians, constant or affine in one parameter of the progr
 any 1- or 2-qubit matrix can stand in for a gate. Marks: **d** diagonal, **p** permutation (one non-zero entry in each
 row), **s** its own inverse.
 
-| number | gate | qubits | controls | params | marks | inverse | Qiskit | PennyLane | OpenQASM 2 | QIR | what it is |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| number | gate | other names | qubits | controls | angles | marks | inverse | Qiskit | PennyLane | QASM 2 | QIR | is |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -41,7 +41,8 @@ def _inverse(row: Gate) -> str:
 
 
 def _line(row: Gate) -> str:
-    cells = [str(row.id), f"`{row.name}`", str(row.qubits), str(row.controls), str(row.params), _marks(row)]
+    cells = [str(row.id), f"`{row.name}`", " ".join(f"`{name}`" for name in row.aliases)]
+    cells += [str(row.qubits), str(row.controls), str(row.params), _marks(row)]
     cells.append(_inverse(row))
     cells += [f"`{name}`" if name else "" for name in (row.qiskit, row.pennylane, row.qasm2, row.qir)]
     return "| " + " | ".join([*cells, row.help]) + " |\n"

@@ -84,6 +84,14 @@ py::tuple gate_inverse(const Gate& row, const py::sequence& params) {
   return py::make_tuple(py::cast(&inverse, py::return_value_policy::reference), out);
 }
 
+py::tuple aliases_of(const Gate& row) {
+  py::list names;
+  for (const Alias& alias : aliases()) {
+    if (alias.gate == row.id) names.append(alias.name);
+  }
+  return py::tuple(names);
+}
+
 template <GateFlags flag>
 bool has_flag(const Gate& row) {
   return (row.flags & flag) != 0;
@@ -100,6 +108,7 @@ void bind_gates(py::module_& m) {
           "id", [](Row g) { return static_cast<int>(g.id); }, "Stable number, used in program bytes.")
       .def_property_readonly(
           "name", [](Row g) { return g.name; }, "OpenQASM 3 name.")
+      .def_property_readonly("aliases", &aliases_of, "Other OpenQASM names of the row.")
       .def_property_readonly(
           "qubits", [](Row g) { return int{g.qubits}; }, "Number of qubits, own controls included.")
       .def_property_readonly("params", [](Row g) { return int{g.params}; })

@@ -163,6 +163,12 @@ struct Table {
 #include "program/native/gates.def"
 #undef QFW_GATE
   };
+  static constexpr auto aliases = std::to_array<Alias>({
+#define QFW_GATE(...)
+#define QFW_ALIAS(name, id) {name, id},
+#include "program/native/gates.def"
+#undef QFW_GATE
+  });
 };
 
 constexpr bool ordered() {
@@ -212,10 +218,13 @@ const Gate& gate(GateId id) {
   return Table::rows[number];
 }
 
+std::span<const Alias> aliases() noexcept { return Table::aliases; }
+
 const Gate* find_gate(std::string_view name) noexcept {
   static const auto* const index = [] {
     auto* map = new std::unordered_map<std::string_view, const Gate*>;
     for (const Gate& g : Table::rows) map->emplace(g.name, &g);
+    for (const Alias& a : Table::aliases) map->emplace(a.name, &Table::rows[static_cast<size_t>(a.gate)]);
     return map;
   }();
   const auto found = index->find(name);

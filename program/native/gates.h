@@ -66,10 +66,16 @@ struct Gate {
   void (*matrix)(const double* params, Complex* out);
 };
 
+struct Alias {  // another name of a row
+  std::string_view name;
+  GateId gate;
+};
+
+std::span<const Alias> aliases() noexcept;
 std::span<const Gate> gates() noexcept;                 // all rows, ordered by id
 const Gate& gate(GateId id);                            // throws kUnknownGate
 const Gate& gate(std::string_view name);                // throws kUnknownGate, naming the nearest
-const Gate* find_gate(std::string_view name) noexcept;  // by OpenQASM 3 name; null when there is none
+const Gate* find_gate(std::string_view name) noexcept;  // by name or alias; null when there is none
 
 // The row-major matrix with every control included: `extra_controls` first (least significant), then the row's own
 // controls, then the base's qubits. InvalidArgument on the number of parameters, LimitExceeded above 10 qubits.

@@ -113,6 +113,13 @@ def test_rows_are_found_by_number_and_name() -> None:
     assert hash(gate("x")) == hash(gate(2))
 
 
+def test_openqasm3_standard_gates_are_found() -> None:
+    names = "p x y z h s sdg t tdg sx rx ry rz cx cy cz cp crx cry crz ch swap ccx cswap cu CX phase cphase id u1 u3 U"
+    for name in (*names.split(), "gphase"):
+        assert name == gate(name).name or name in gate(name).aliases
+    assert gate("u1") == gate("phase") == gate("p")
+
+
 @pytest.mark.parametrize("unknown", ["hadamard", "", "rxy", "X" * 10_000, 48, 65_536, 2**31])
 def test_unknown_gates(unknown: str | int) -> None:
     with pytest.raises(errors.UnknownGate, match="unknown gate"):
