@@ -155,9 +155,14 @@ class Run:
         shutil.rmtree(self.workers, ignore_errors=True)
 
     def remove(self) -> None:
-        """Removes the directory and the sockets; logs stay."""
+        """Removes the directory and the sockets; logs stay, and what a user put into a directory of his own."""
         self.sweep()
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self.path.parent == base_dir():
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
+        self.lock_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            self.path.rmdir()
 
 
 def _read_json(path: Path) -> dict[str, str] | None:
@@ -237,6 +242,18 @@ def run_of(run_id: str) -> Run:
     return Run(check_run_id(run_id), base_dir() / run_id)
 
 
+def run_at(directory: str, run_id: str | None = None) -> Run:
+    """The run in a directory of the user's choice, named after it unless `run_id` says otherwise.
+
+    Raises InvalidArgument for a directory that holds other things: a run's directory is emptied at its end.
+    """
+    path = Path(os.path.abspath(directory))
+    run = Run(check_run_id(run_id or path.name), path)
+    if path.exists() and not run.lock_file.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InvalidArgument(f"{path} is neither a run's directory nor an empty one")
+    return run
+
+
 def runs() -> list[Run]:
     """All runs of this user, live or left behind, by name."""
     try:
@@ -298,14 +315,16 @@ def socket_paths(run: Run) -> tuple[Path, Path]:
     return where / "runtime.sock", where / "control.sock"
 
 
-def find(run_id: str | None) -> Run | None:
-    """The run named, else the current one."""
+def find(run_id: str | None, run_dir: str | None = None) -> Run | None:
+    """The run in `run_dir`, else the run named, else the current one."""
+    if run_dir:
+        return run_at(run_dir, run_id)
     return run_of(run_id) if run_id else current()
 
 
-def require(run_id: str | None) -> Run:
+def require(run_id: str | None, run_dir: str | None = None) -> Run:
     """As `find`; raises NotFound when it is not live."""
-    run = find(run_id)
+    run = find(run_id, run_dir)
     if run is None:
         raise NotFound(f"no live run in {base_dir()}; start one with qfw_setup.sh")
     if not run.live():

@@ -13,7 +13,7 @@ import sys
 import time
 
 from qfw.program.errors import InvalidArgument, QfwError, Unavailable
-from qfw.qpm.run import Run, base_dir, find, new_run_id, private_dir, require, run_of, runs, take_lock
+from qfw.qpm.run import Run, base_dir, find, new_run_id, private_dir, require, run_at, run_of, runs, take_lock
 
 STARTUP_TIMEOUT = 40.0
 GRACE = 10.0
@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser("env", help="print shell commands that make a run the current one")
     env.add_argument("--run-id", help="default: the current run")
     env.set_defaults(command=_env)
+    for command in (setup, teardown, env):
+        command.add_argument("--run-dir", help="directory of the run, in place of the one that its name gives")
     listing = commands.add_parser("list", help="list runs, live and left behind")
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(command=_list)
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _setup(args: argparse.Namespace) -> int:
-    run = run_of(args.run_id or new_run_id())
+    run = run_at(args.run_dir, args.run_id) if args.run_dir else run_of(args.run_id or new_run_id())
     timeout = args.timeout if args.timeout is not None else _startup_timeout()
     already = run.live()
     if already:
@@ -88,7 +90,8 @@ def start(run: Run, *, threads: int = 0, log_level: str = "warning", timeout: fl
 
     Raises Unavailable with the tail of its log when it ends first or `timeout` seconds pass; nothing is left behind.
     """
-    private_dir(run.path.parent)
+    if run.path.parent == base_dir():
+        private_dir(run.path.parent)
     private_dir(run.path)
     lock = take_lock(run)
     try:
@@ -179,7 +182,7 @@ def _teardown(args: argparse.Namespace) -> int:
     if args.all:
         chosen = runs()
     else:
-        run = find(args.run_id)
+        run = find(args.run_id, args.run_dir)
         chosen = [run] if run else []
     for run in dict.fromkeys([*chosen, *stale]):
         if clean(run, args.grace):
@@ -213,7 +216,7 @@ def end_processes(run: Run, grace: float) -> None:
 
 
 def _env(args: argparse.Namespace) -> int:
-    for name, value in environment(require(args.run_id)).items():
+    for name, value in environment(require(args.run_id, args.run_dir)).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
 

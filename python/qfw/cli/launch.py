@@ -13,7 +13,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 IGNORED = {
     "--services-config": "the services are found by themselves: plugins are Python packages",
@@ -43,7 +42,7 @@ def _fail(text: str, status: int = 1) -> int:
 def _chosen(args: argparse.Namespace) -> list[str]:
     """The run that the options name, as options of `qfw.qpm.run`."""
     chosen = ["--run-id", args.run_id] if args.run_id else []
-    return chosen + (["--run-dir", os.path.abspath(args.run_dir)] if args.run_dir else [])
+    return chosen + (["--run-dir", args.run_dir] if args.run_dir else [])
 
 
 def _run(*argv: str) -> int:
@@ -133,15 +132,7 @@ def _environment(args: argparse.Namespace) -> dict[str, str]:
     """What the application needs to find its run, under qfw's names and under QFw's."""
     from qfw.qpm import run, run_cli
 
-    if args.run_dir:
-        path = Path(os.path.abspath(args.run_dir))
-        chosen = run.Run(args.run_id or path.name, path)
-        if not chosen.live():
-            from qfw.program.errors import NotFound
-
-            raise NotFound(f"no live run in {path}; start it with qfw_setup.sh --run-dir")
-    else:
-        chosen = run.require(args.run_id)
+    chosen = run.require(args.run_id, args.run_dir)
     here = os.path.dirname(os.path.abspath(sys.executable))
     prefix = os.path.dirname(here)
     return {
