@@ -37,6 +37,6 @@ class __attribute__((visibility("hidden"))) PyRef {
 Failure failure_from(pybind11::error_already_set& error);
 Failure failure_from(pybind11::handle exception);
 
-// void bind_python_device(pybind11::class_<Runtime, std::shared_ptr<Runtime>>& runtime);
+void bind_devices(pybind11::class_<Runtime, std::shared_ptr<Runtime>>& runtime);  // bind_devices.cc
 
 }  // namespace qfw::qpm

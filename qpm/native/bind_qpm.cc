@@ -135,6 +135,7 @@ void bind_qpm(py::module_& m) {
           "stats", [](const Runtime& r) { return stats_to(r.stats()); }, "Counters, as a dict.")
       .def("stop", &Runtime::stop, py::call_guard<py::gil_scoped_release>(),
            "Cancels what is unfinished and ends every thread and worker. Idempotent.");
+  bind_devices(runtime);
 }
 
 }  // namespace qfw

@@ -1,0 +1,188 @@
+// Devices that Python has a part in: run by Python code (add_python_device), or in a process that Python starts
+// (add_worker).
+#include <pybind11/complex.h>
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <optional>
+
+#include "program/native/error.h"
+#include "qpm/native/bind.h"
+#include "qpm/native/device_python.h"
+#include "qpm/native/device_worker.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace qfw::qpm {
+namespace {
+
+constexpr int kStuckStatus = 75;  // EX_TEMPFAIL: the exit status of a worker that ended itself
+
+// ---- Python's errors as failures
+
+std::string text_of(py::handle object) {
+  try {
+    return py::str(object).cast<std::string>();
+  } catch (py::error_already_set&) {
+    return "(an exception that cannot be printed)";
+  }
+}
+
+}  // namespace
+
+Failure failure_from(py::handle exception) {
+  if (py::hasattr(exception, "code") && py::hasattr(exception, "transient") && py::hasattr(exception, "retry_after"))
+    return {static_cast<ErrorCode>(exception.attr("code").cast<int>()), text_of(exception),
+            exception.attr("transient").cast<bool>(), exception.attr("retry_after").cast<double>()};
+  const std::string type = text_of(py::type::handle_of(exception).attr("__name__"));
+  return {ErrorCode::kDevice, type + ": " + text_of(exception)};
+}
+
+Failure failure_from(py::error_already_set& error) { return failure_from(error.value()); }
+
+namespace {
+
+[[noreturn]] void raise_as_error(py::error_already_set& error) { failure_from(error).raise(); }
+
+// ---- a job for Python, and back
+
+py::tuple outputs_of(uint32_t outputs) {
+  py::list names;
+  for (uint32_t bit = 1; bit <= kExpectations; bit <<= 1)
+    if (outputs & bit) names.append(output_name(static_cast<Output>(bit)));
+  return py::tuple(names);
+}
+
+py::dict task_to(const JobPtr& job) {
+  const Task& t = job->work;
+  py::array_t<double> bindings({py::ssize_t{t.bindings.rows}, py::ssize_t{t.bindings.columns}});
+  if (!t.bindings.values.empty())
+    std::memcpy(bindings.mutable_data(), t.bindings.values.data(), t.bindings.values.size() * sizeof(double));
+  return py::dict("program"_a = std::const_pointer_cast<program::Program>(t.program), "bindings"_a = bindings,
+                  "shots"_a = t.shots, "outputs"_a = outputs_of(t.outputs), "qubits"_a = t.probability_qubits,
+                  "observables"_a = t.observables, "seed"_a = job->seed, "options"_a = t.options,
+                  "stopped"_a = py::cpp_function([job] { return given_up(*job); }));
+}
+
+template <typename T>
+void take_array(const py::dict& row, const char* name, std::vector<T>& out) {
+  if (!row.contains(name)) return;
+  const auto array = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(row[name]);
+  if (!array) throw py::error_already_set();
+  out.assign(array.data(), array.data() + array.size());
+}
+
+RowResult row_from(const py::dict& row) {
+  RowResult r;
+  if (row.contains("error")) {
+    r.failure = failure_from(row["error"]);
+    return r;
+  }
+  take_array(row, "memory", r.memory);
+  take_array(row, "count_keys", r.count_keys);
+  take_array(row, "counts", r.counts);
+  take_array(row, "probabilities", r.probabilities);
+  take_array(row, "statevector", r.statevector);
+  take_array(row, "expectations", r.expectations);
+  return r;
+}
+
+// A dict with "rows", or an exception. A row's failure is the task's as well.
+Result result_from(py::handle object) {
+  Result result;
+  if (!py::isinstance<py::dict>(object)) {
+    result.failure = failure_from(object);
+    return result;
+  }
+  for (const py::handle row : object["rows"]) {
+    result.rows.push_back(row_from(py::reinterpret_borrow<py::dict>(row)));
+    if (result.rows.back().failure && !result.failure) result.failure = result.rows.back().failure;
+  }
+  return result;
+}
+
+std::vector<Result> execute(const PyRef& code, const std::vector<JobPtr>& jobs) {
+  const py::gil_scoped_acquire lock;
+  Failure failure;
+  try {
+    py::list tasks;
+    for (const auto& job : jobs) tasks.append(task_to(job));
+    const py::list raw = code.get()(tasks);
+    std::vector<Result> results;
+    for (const py::handle r : raw) results.push_back(result_from(r));
+    if (results.size() == jobs.size()) return results;
+    failure = {ErrorCode::kInternal,
+               std::to_string(results.size()) + " results for " + std::to_string(jobs.size()) + " tasks"};
+  } catch (py::error_already_set& error) {
+    failure = failure_from(error);
+  } catch (const std::exception& error) {
+    failure = {ErrorCode::kInternal, std::string("a result of Python code cannot be read: ") + error.what()};
+  }
+  std::vector<Result> failed(jobs.size());
+  for (auto& r : failed) r.failure = failure;
+  return failed;
+}
+
+// ---- one Python thread state for the whole life of a device's thread, so that thread-local things stay
+
+struct ThreadState {
+  py::gil_scoped_acquire acquired;
+  std::optional<py::gil_scoped_release> released;
+  ThreadState() { released.emplace(); }
+};
+
+DeviceId add_python_device(Runtime& runtime, const py::dict& info, const py::object& code, double patience_s) {
+  auto state = std::make_shared<std::unique_ptr<ThreadState>>();
+  PythonDevice::Code calls;
+  calls.execute = [ref = PyRef(code)](const std::vector<JobPtr>& jobs) { return execute(ref, jobs); };
+  calls.thread_begins = [state] { *state = std::make_unique<ThreadState>(); };
+  calls.thread_ends = [state] {
+    if (!Py_IsInitialized()) return;
+    (*state)->released.reset();
+    state->reset();
+  };
+  // No Python here, and no clean-up: the code that is stuck may hold the global lock, and nobody waits for it.
+  std::function<void()> stuck = [] { ::_exit(kStuckStatus); };
+  const DeviceInfo described = device_info_from(info);
+  const py::gil_scoped_release unlock;
+  return runtime.add_device(std::make_unique<PythonDevice>(described, std::move(calls), patience_s, std::move(stuck)));
+}
+
+// ---- workers
+
+std::string call_for_text(const PyRef& function) {
+  const py::gil_scoped_acquire lock;
+  try {
+    return function.get()().cast<std::string>();
+  } catch (py::error_already_set& error) {
+    raise_as_error(error);
+  }
+}
+
+DeviceId add_worker(Runtime& runtime, const py::dict& info, const py::function& start, const py::object& last_words) {
+  WorkerDevice::Start begin = [ref = PyRef(start)] { return call_for_text(ref); };
+  WorkerDevice::LastWords words;
+  if (!last_words.is_none()) words = [ref = PyRef(last_words)] { return call_for_text(ref); };
+  const DeviceInfo described = device_info_from(info);
+  const py::gil_scoped_release unlock;
+  return runtime.add_device(std::make_unique<WorkerDevice>(described, std::move(begin), std::move(words)));
+}
+
+}  // namespace
+
+void bind_devices(py::class_<Runtime, std::shared_ptr<Runtime>>& runtime) {
+  runtime
+      .def("add_python_device", &add_python_device, "info"_a, "execute"_a, "patience_s"_a = 0.0,
+           "Adds a device run by Python code: execute(list of tasks) -> list of results, as in qfw.qpm.plugin, always "
+           "on one thread. With patience_s > 0 the process ends itself when a batch that nobody waits for any more "
+           "does not end within that time: for worker processes.")
+      .def("add_worker", &add_worker, "info"_a, "start"_a, "last_words"_a = py::none(),
+           "Adds a device served by another process: start() makes it and returns its address; last_words() says how "
+           "one that went away ended. Both are called on a thread of the device.");
+}
+
+}  // namespace qfw::qpm
