@@ -1,0 +1,52 @@
+// The way into qfw: one session with a runtime, in this process or behind a socket.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qpi/native/device.h"
+#include "qpi/native/mesh.h"
+#include "qpi/native/queue.h"
+#include "qpi/native/stream.h"
+
+namespace qfw::qpi {
+
+// Which devices a mesh takes; empty fields take all.
+struct MeshFilter {
+  std::vector<std::string> names;
+  std::optional<bool> simulator;
+  uint32_t min_qubits = 0;
+};
+
+class Context {
+ public:
+  // `endpoint`: "" (search: environment, then the only live run, then embedded), "embedded", "unix:/path", or the
+  // path of an endpoint.json. Throws kUnavailable, kTimeout, kProtocol.
+  static std::shared_ptr<Context> connect(const std::string& endpoint = "", double timeout_s = 10.0);
+  static std::shared_ptr<Context> over(std::shared_ptr<qpm::Session> session);
+  ~Context();  // close()
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  const std::string& endpoint() const noexcept { return endpoint_; }
+  std::vector<Device> devices();                              // as they are now
+  Device device(const std::string& name);                     // kNotFound lists the names there are
+  std::shared_ptr<Mesh> mesh(const MeshFilter& filter = {});  // kNotFound when nothing fits
+  std::shared_ptr<CompletionQueue> completion_queue(size_t capacity = CompletionQueue::kDefaultCapacity);
+  std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, std::shared_ptr<CompletionQueue> completions);
+  uint32_t window() const noexcept { return router_->window(); }
+  const std::shared_ptr<Router>& router() const noexcept { return router_; }
+  void close();  // cancels everything, closes the queues; idempotent
+
+ private:
+  Context(std::shared_ptr<Router> router, std::string endpoint);
+
+  std::shared_ptr<Router> router_;
+  std::string endpoint_;
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<CompletionQueue>> queues_;
+};
+
+}  // namespace qfw::qpi

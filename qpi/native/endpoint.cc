@@ -1,0 +1,97 @@
+#include "qpi/native/endpoint.h"
+
+#include <fcntl.h>
+#include <google/protobuf/util/json_util.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "program/native/error.h"
+#include "qfw/qpm/api/v1/endpoint.pb.h"
+
+namespace qfw::qpi {
+namespace fs = std::filesystem;
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+std::string endpoint_file(const std::string& run_id) { return run_base() + "/" + run_id + "/endpoint.json"; }
+
+// The daemon holds an exclusive lock while it lives; a shared one that we get says that it is gone.
+bool locked(const fs::path& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool held = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
+  ::close(fd);
+  return held;
+}
+
+Endpoint named(const std::string& run_id, const char* variable) {
+  const std::string path = endpoint_file(run_id);
+  if (!fs::exists(path))
+    throw Error(ErrorCode::kUnavailable, std::string("$") + variable + " names the run \"" + run_id +
+                                             "\", but there is no " + path +
+                                             ": it was not started here, is not ready yet, or was torn down");
+  return read_endpoint(path);
+}
+
+}  // namespace
+
+std::string run_base() {
+  const std::string runtime = environment("XDG_RUNTIME_DIR");
+  if (!runtime.empty()) return runtime + "/qfw";
+  const std::string tmp = environment("TMPDIR");
+  return (tmp.empty() ? std::string("/tmp") : tmp) + "/qfw-" + std::to_string(::getuid()) + "/qfw";
+}
+
+Endpoint read_endpoint(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw Error(ErrorCode::kUnavailable, "cannot read the endpoint file " + path + ": is the run still up?");
+  std::stringstream text;
+  text << file.rdbuf();
+  qfw::qpm::api::v1::Endpoint message;
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  const auto status = google::protobuf::util::JsonStringToMessage(text.str(), &message, options);
+  if (!status.ok())
+    throw Error(ErrorCode::kProtocol, path + " is not an endpoint file: " + std::string(status.message()));
+  if (message.version() != 1)
+    throw Error(ErrorCode::kProtocol,
+                path + " has version " + std::to_string(message.version()) + "; this build reads 1");
+  if (message.runtime().empty()) throw Error(ErrorCode::kProtocol, path + " names no runtime address");
+  return {path, message.run_id(), message.runtime(), message.control()};
+}
+
+std::vector<std::string> live_runs() {
+  std::vector<std::string> found;
+  std::error_code ignored;  // no directory: no run
+  for (const auto& entry : fs::directory_iterator(run_base(), ignored))
+    if (fs::exists(entry.path() / "endpoint.json") && locked(entry.path() / "lock"))
+      found.push_back(entry.path().filename().string());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::optional<Endpoint> find_endpoint() {
+  if (const auto path = environment("QFW_ENDPOINT"); !path.empty()) return read_endpoint(path);
+  if (const auto id = environment("QFW_RUN_ID"); !id.empty()) return named(id, "QFW_RUN_ID");
+  if (const auto id = environment("SLURM_JOB_ID"); !id.empty() && fs::exists(endpoint_file(id)))
+    return read_endpoint(endpoint_file(id));
+  const auto live = live_runs();
+  if (live.empty()) return std::nullopt;
+  if (live.size() == 1) return read_endpoint(endpoint_file(live.front()));
+  std::string names;
+  for (const auto& id : live) names += (names.empty() ? "" : ", ") + id;
+  throw Error(ErrorCode::kInvalidArgument, std::to_string(live.size()) + " runs are live (" + names +
+                                               "); choose one with $QFW_RUN_ID or $QFW_ENDPOINT");
+}
+
+}  // namespace qfw::qpi

@@ -1,0 +1,104 @@
+#include "qpi/native/endpoint.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "program/native/error.h"
+#include "tests/unit/qpi/fake_session.h"
+
+namespace qfw::qpi::testing {
+namespace {
+namespace fs = std::filesystem;
+
+class EndpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/qfw-endpoint-XXXXXX";
+    root_ = ::mkdtemp(name);
+    ::setenv("XDG_RUNTIME_DIR", root_.c_str(), 1);
+    for (const char* v : {"QFW_ENDPOINT", "QFW_RUN_ID", "SLURM_JOB_ID"}) ::unsetenv(v);
+  }
+  void TearDown() override {
+    for (int fd : held_) ::close(fd);
+    for (const char* v : {"QFW_ENDPOINT", "QFW_RUN_ID", "SLURM_JOB_ID"}) ::unsetenv(v);
+    fs::remove_all(root_);
+  }
+  std::string make(const std::string& id, bool live) {
+    const auto dir = root_ / "qfw" / id;
+    fs::create_directories(dir);
+    std::ofstream(dir / "endpoint.json") << R"({"version": 1, "runId": ")" << id << R"(", "runtime": "unix:/run/)" << id
+                                         << R"(", "control": "unix:/c", "pid": "12", "startedAt": 1.5, "later": true})";
+    std::ofstream(dir / "lock") << "";
+    if (live) {
+      held_.push_back(::open((dir / "lock").c_str(), O_RDWR));
+      EXPECT_EQ(::flock(held_.back(), LOCK_EX), 0);
+    }
+    return (dir / "endpoint.json").string();
+  }
+  fs::path root_;
+  std::vector<int> held_;
+};
+
+TEST_F(EndpointTest, NoneWhenNoRunIsLive) {
+  EXPECT_FALSE(find_endpoint());
+  make("dead", false);
+  EXPECT_FALSE(find_endpoint());
+}
+
+TEST_F(EndpointTest, TheOnlyLiveOne) {
+  make("dead", false);
+  make("alive", true);
+  const auto found = find_endpoint();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->run_id, "alive");
+  EXPECT_EQ(found->runtime, "unix:/run/alive");
+}
+
+TEST_F(EndpointTest, SeveralLiveOnesAreListed) {
+  make("b", true);
+  make("a", true);
+  std::string text;
+  EXPECT_EQ(code_of([] { find_endpoint(); }, &text), ErrorCode::kInvalidArgument);
+  EXPECT_NE(text.find("2 runs are live (a, b)"), std::string::npos) << text;
+}
+
+TEST_F(EndpointTest, TheEnvironmentDecidesInItsOrder) {
+  make("a", true);
+  make("b", true);
+  const auto path = make("c", true);
+  ::setenv("SLURM_JOB_ID", "a", 1);
+  EXPECT_EQ(find_endpoint()->run_id, "a");
+  ::setenv("QFW_RUN_ID", "b", 1);
+  EXPECT_EQ(find_endpoint()->run_id, "b");
+  ::setenv("QFW_ENDPOINT", path.c_str(), 1);
+  EXPECT_EQ(find_endpoint()->run_id, "c");
+}
+
+TEST_F(EndpointTest, ANamedRunMustBeThere) {
+  make("a", true);
+  ::setenv("SLURM_JOB_ID", "77", 1);
+  EXPECT_EQ(find_endpoint()->run_id, "a");  // a Slurm job without a run of its own
+  ::setenv("QFW_RUN_ID", "gone", 1);
+  EXPECT_EQ(code_of([] { find_endpoint(); }), ErrorCode::kUnavailable);
+  ::setenv("QFW_ENDPOINT", "/nowhere.json", 1);
+  EXPECT_EQ(code_of([] { find_endpoint(); }), ErrorCode::kUnavailable);
+}
+
+TEST_F(EndpointTest, RefusesWhatIsNoEndpointFile) {
+  const auto path = make("a", false);
+  std::ofstream(path) << "not json";
+  EXPECT_EQ(code_of([&] { read_endpoint(path); }), ErrorCode::kProtocol);
+  std::ofstream(path) << R"({"version": 9, "runtime": "unix:/x"})";
+  EXPECT_EQ(code_of([&] { read_endpoint(path); }), ErrorCode::kProtocol);
+  std::ofstream(path) << R"({"version": 1})";
+  EXPECT_EQ(code_of([&] { read_endpoint(path); }), ErrorCode::kProtocol);
+}
+
+}  // namespace
+}  // namespace qfw::qpi::testing
