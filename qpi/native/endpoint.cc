@@ -47,7 +47,7 @@ Endpoint named(const std::string& run_id, const char* variable) {
 
 std::string run_base() {
   const std::string runtime = environment("XDG_RUNTIME_DIR");
-  if (!runtime.empty()) return runtime + "/qfw";
+  if (std::error_code ignored; !runtime.empty() && fs::is_directory(runtime, ignored)) return runtime + "/qfw";
   const std::string tmp = environment("TMPDIR");
   return (tmp.empty() ? std::string("/tmp") : tmp) + "/qfw-" + std::to_string(::getuid()) + "/qfw";
 }

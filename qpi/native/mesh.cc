@@ -45,7 +45,9 @@ Run::Run(std::shared_ptr<Router> router, const std::shared_ptr<StreamState>& str
     : router_(std::move(router)), stream_(stream), box_(std::make_shared<Box>()), count_(tasks.size()) {
   Request request;
   request.tasks = std::move(tasks);
-  id_ = router_->submit(stream_, std::span(&request, 1), box_, deadline).front();
+  const auto ids = router_->submit(stream_, std::span(&request, 1), box_, deadline, deadline);
+  if (ids.empty()) router_->no_credit().raise();
+  id_ = ids.front();
 }
 
 Run::~Run() {

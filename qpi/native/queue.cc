@@ -131,6 +131,11 @@ void CompletionQueue::signal() {
   arrived_.notify_all();
 }
 
+uint64_t CompletionQueue::signals() const {
+  Lock lock(mutex_);
+  return signals_;
+}
+
 int CompletionQueue::fd() {
   Lock lock(mutex_);
   if (fd_ < 0) {

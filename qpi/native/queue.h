@@ -39,6 +39,7 @@ class CompletionQueue : public Receiver {
   OperationPtr read_error();     // null when the head is no error
   bool wait(Deadline deadline);  // until an entry is there; false at the deadline or when signalled
   void signal();                 // wakes every waiting call once
+  uint64_t signals() const;      // how often signal() was called
   int fd();                      // an eventfd, readable exactly while entries are there; the queue's own
   size_t size() const;           // entries there
   size_t outstanding() const;    // operations whose entry is still to come

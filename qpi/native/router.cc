@@ -378,6 +378,11 @@ qpm::Result Router::failed(const qpm::Failure& failure) {
   return result;
 }
 
+qpm::Failure Router::no_credit() const {
+  Lock lock(mutex_);
+  return full();
+}
+
 qpm::Failure Router::full() const {
   return {ErrorCode::kResourceExhausted,
           "no credit: " + std::to_string(outstanding_) + " tasks are outstanding and the session's window is " +
@@ -386,7 +391,7 @@ qpm::Failure Router::full() const {
 }
 
 std::vector<OperationId> Router::submit(const std::shared_ptr<StreamState>& stream, std::span<Request> requests,
-                                        const std::shared_ptr<Receiver>& receiver, Deadline deadline) {
+                                        const std::shared_ptr<Receiver>& receiver, Deadline credit, Deadline whole) {
   check_alive();
   std::unique_lock<std::mutex> sequence;
   if (stream->order == qpm::Order::kSequential) sequence = std::unique_lock(stream->sequence);
@@ -400,22 +405,27 @@ std::vector<OperationId> Router::submit(const std::shared_ptr<StreamState>& stre
     while (ids.size() < requests.size()) {
       check_open(stream.get());
       const auto rest = requests.subspan(ids.size());
-      if (rest.front().tasks.size() > 1) {
+      const bool group = rest.front().tasks.size() > 1;
+      size_t singles = group ? 0 : 1;
+      while (singles && singles < rest.size() && rest[singles].tasks.size() == 1) ++singles;
+      const size_t tasks = group ? rest.front().tasks.size() : singles;
+      if (!await(lock, credit, stream.get(), credit.poll() ? 1 : std::min<size_t>(tasks, std::max(1u, window_ / 4))))
+        break;
+      check_open(stream.get());
+      if (group) {
         --reserved;
-        ids.push_back(send_group(lock, stream, rest.front(), receiver, deadline, garbage));
-        continue;
+        ids.push_back(send_group(lock, stream, rest.front(), receiver, whole, garbage));
+      } else {
+        reserved -= std::min<size_t>(singles, window_ - outstanding_);
+        send_singles(lock, stream, rest.first(singles), receiver, ids, garbage);
       }
-      size_t singles = 1;
-      while (singles < rest.size() && rest[singles].tasks.size() == 1) ++singles;
-      const size_t wanted = deadline.poll() ? 1 : std::min<size_t>(singles, std::max(1u, window_ / 4));
-      if (!await(lock, deadline, stream.get(), wanted)) full().raise();
-      reserved -= std::min<size_t>(singles, window_ - outstanding_);
-      send_singles(lock, stream, rest.first(singles), receiver, ids, garbage);
     }
   } catch (const Error&) {
     if (receiver && reserved) receiver->unreserve(reserved);
     if (ids.empty()) throw;
+    return ids;
   }
+  if (receiver && reserved) receiver->unreserve(reserved);
   return ids;
 }
 

@@ -44,10 +44,12 @@ class Router : public std::enable_shared_from_this<Router> {
   void close(StreamState& stream);  // cancels what is unfinished; idempotent
 
   // Submits requests as operations, in as few messages as the window allows, helping the runtime while it waits for
-  // credit. Returns the ids of those submitted: all, or fewer when the deadline passed or the connection broke in
-  // between; throws when there is none. Submitted requests are moved from.
+  // credit. Returns the ids of those submitted: all, or fewer (none, too) when `credit` passed or the connection broke
+  // in between. Submitted requests are moved from. A group whose first piece is out waits for credit until `whole`;
+  // what is then unsent fails. Throws when nothing could be submitted for another reason than credit.
   std::vector<OperationId> submit(const std::shared_ptr<StreamState>& stream, std::span<Request> requests,
-                                  const std::shared_ptr<Receiver>& receiver, Deadline deadline);
+                                  const std::shared_ptr<Receiver>& receiver, Deadline credit, Deadline whole);
+  qpm::Failure no_credit() const;  // what to say when submit() returned nothing
 
   // Waits until `count` more tasks may be submitted (at most the whole window). False at the deadline.
   bool wait_credit(size_t count, Deadline deadline);

@@ -23,13 +23,19 @@ OperationId Stream::submit(Task task, UserContext context, Deadline deadline) {
 }
 
 std::vector<OperationId> Stream::submit_many(std::span<Request> requests, Deadline deadline) {
+  auto ids = try_submit(requests, deadline, deadline);
+  if (ids.empty()) router_->no_credit().raise();
+  return ids;
+}
+
+std::vector<OperationId> Stream::try_submit(std::span<Request> requests, Deadline credit, Deadline whole) {
   if (requests.empty()) throw Error(ErrorCode::kInvalidArgument, "an empty batch: 0 tasks; at least 1 is needed");
   for (const Request& request : requests) {
     if (request.tasks.empty())
       throw Error(ErrorCode::kInvalidArgument, "an operation has 0 tasks; at least 1 is needed");
     for (const Task& task : request.tasks) check(task.task);
   }
-  return router_->submit(state_, requests, completions_, deadline);
+  return router_->submit(state_, requests, completions_, credit, whole);
 }
 
 }  // namespace qfw::qpi

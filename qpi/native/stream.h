@@ -26,7 +26,10 @@ class Stream {
   // than asked when the deadline passes in between; throws when it submitted none.
   std::vector<OperationId> submit_many(std::span<Request> requests, Deadline deadline = Deadline::never());
 
-  bool wait_credit(size_t count, Deadline deadline) { return router_->wait_credit(count, deadline); }
+  // The same, but returns nothing when there was no credit in time; a group that is under way may take until `whole`.
+  std::vector<OperationId> try_submit(std::span<Request> requests, Deadline credit, Deadline whole);
+
+  qpm::Failure no_credit() const { return router_->no_credit(); }
   void cancel(OperationId operation) { router_->cancel(*state_, operation); }
   void cancel_all() { router_->cancel_all(*state_); }
   bool wait(Deadline deadline) { return router_->wait(*state_, deadline); }  // until nothing is outstanding

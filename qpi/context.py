@@ -1,0 +1,117 @@
+"""The way into qfw: one session with a runtime, in this process or behind a socket."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from types import TracebackType
+from typing import Any
+
+from qfw._core import qpi as native
+from qfw.qpi.device import Device
+from qfw.qpi.errors import InvalidArgument
+from qfw.qpi.mesh import Mesh
+from qfw.qpi.pipeline import ToolPipeline
+from qfw.qpi.queues import CompletionQueue
+
+_KINDS = {None: None, "simulator": True, "qpu": False}
+
+
+def connect(endpoint: str | os.PathLike[str] | None = None, *, timeout: float = 10.0) -> Context:
+    """Opens a session.
+
+    Args:
+        endpoint: None: the run named by $QFW_ENDPOINT, $QFW_RUN_ID or $SLURM_JOB_ID, else the only live run of this
+            user, else a runtime inside this process. "embedded": that runtime. "unix:/path": a daemon's Runtime
+            service. Else the path of an endpoint.json.
+        timeout: seconds to wait for the daemon.
+
+    Raises:
+        Unavailable: nothing answers there. InvalidArgument: several runs are live; the message lists them.
+        WaitTimeout, ProtocolError
+    """
+    if endpoint is None:
+        address = native.find_endpoint()
+        return Context(_embedded() if address is None else native.Context.connect(address, timeout))
+    where = os.fspath(endpoint)
+    return Context(_embedded() if where == "embedded" else native.Context.connect(where, timeout))
+
+
+def _embedded() -> native.Context:
+    """This process's own runtime, with the Python plugins; its module is named here and imported nowhere."""
+    from qfw._core import qpm
+
+    if not hasattr(qpm.Runtime, "add_worker"):  # a build without workers: the built-in simulator alone
+        return native.Context.connect("embedded", 0.0)
+    root: Any = importlib.import_module("qfw._embedded")
+    return native.Context.over(root.runtime().session())
+
+
+class Context:
+    """One session; made by `connect`. Close it, or use it as a context manager. Its methods are thread-safe."""
+
+    def __init__(self, native: native.Context) -> None:
+        self._native = native
+
+    @property
+    def endpoint(self) -> str:
+        """Where the runtime is: "embedded" or "unix:/path"."""
+        return self._native.endpoint
+
+    @property
+    def window(self) -> int:
+        """How many tasks may be outstanding; beyond it `submit` waits."""
+        return self._native.window
+
+    def devices(self) -> list[Device]:
+        """All devices, as they are now."""
+        return [Device.of(device) for device in self._native.devices()]
+
+    def device(self, name: str) -> Device:
+        """One device, as it is now.
+
+        Raises:
+            NotFound: lists the names there are.
+        """
+        return Device.of(self._native.device(name))
+
+    def mesh(self, *names: str, kind: str | None = None, min_qubits: int | None = None) -> Mesh:
+        """Devices acted on together: those named, or all; of them those that fit.
+
+        Args:
+            kind: "simulator" or "qpu".
+            min_qubits: qubits that a device must have.
+
+        Raises:
+            NotFound: a name that is not there or does not fit, or nothing fits.
+        """
+        if kind not in _KINDS:
+            raise InvalidArgument(f"kind is {kind!r}; allowed: 'simulator', 'qpu', None")
+        if min_qubits is not None and not 0 <= min_qubits < 1 << 32:
+            raise InvalidArgument(f"min_qubits is {min_qubits}; allowed: 0 to {(1 << 32) - 1}")
+        return Mesh(self, self._native.mesh(list(names), _KINDS[kind], min_qubits or 0))
+
+    def completion_queue(self, capacity: int = native.DEFAULT_CAPACITY) -> CompletionQueue:
+        """A queue for the completions of streams; `capacity` bounds operations outstanding plus entries unread."""
+        if capacity < 1:
+            raise InvalidArgument(f"a completion queue's capacity is {capacity}; it must be at least 1")
+        return CompletionQueue(self, self._native.completion_queue(capacity))
+
+    def tool_pipeline(self, *specs: Any) -> ToolPipeline:
+        """Tools one after another: names, (name, options) pairs, or tools."""
+        return ToolPipeline(*specs)
+
+    def close(self) -> None:
+        """Cancels everything outstanding and wakes all waiting threads; idempotent."""
+        self._native.close()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Context({self.endpoint!r})"

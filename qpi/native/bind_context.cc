@@ -1,0 +1,60 @@
+// The context in Python, and the search for a run.
+#include <pybind11/stl.h>
+
+#include "qpi/native/bind.h"
+#include "qpi/native/endpoint.h"
+
+namespace py = pybind11;
+
+namespace qfw::qpi {
+namespace {
+
+qpm::Order order_from(const std::string& word) {
+  if (word == "parallel") return qpm::Order::kParallel;
+  if (word == "sequential") return qpm::Order::kSequential;
+  throw Error(ErrorCode::kInvalidArgument, "order is \"" + word + "\"; allowed: parallel, sequential");
+}
+
+std::shared_ptr<Stream> make_stream(Context& context, const Mesh& mesh, const std::string& order,
+                                    std::shared_ptr<CompletionQueue> completions) {
+  const auto wanted = order_from(order);
+  py::gil_scoped_release unlock;
+  return unlocked(std::shared_ptr<Stream>(context.stream(mesh, wanted, std::move(completions))));
+}
+
+std::shared_ptr<Mesh> make_mesh(Context& context, std::vector<std::string> names, std::optional<bool> simulator,
+                                uint32_t min_qubits) {
+  return unlocked(context.mesh({std::move(names), simulator, min_qubits}));
+}
+
+}  // namespace
+
+void bind_context(py::module_& m) {
+  using py::literals::operator""_a;
+  using Unlocked = py::call_guard<py::gil_scoped_release>;
+  py::class_<Context, std::shared_ptr<Context>>(m, "Context")
+      .def_static(
+          "connect",
+          [](const std::string& endpoint, double timeout) { return unlocked(Context::connect(endpoint, timeout)); },
+          "endpoint"_a, "timeout"_a, Unlocked())
+      .def_static(
+          "over", [](std::shared_ptr<qpm::Session> session) { return unlocked(Context::over(std::move(session))); },
+          "session"_a, Unlocked())
+      .def_property_readonly("endpoint", &Context::endpoint)
+      .def_property_readonly("window", &Context::window)
+      .def("devices", &Context::devices, Unlocked())
+      .def("device", &Context::device, "name"_a, Unlocked())
+      .def("mesh", &make_mesh, "names"_a, "simulator"_a, "min_qubits"_a, Unlocked())
+      .def("completion_queue", &Context::completion_queue, "capacity"_a, Unlocked())
+      .def("stream", &make_stream, "mesh"_a, "order"_a, "completions"_a)
+      .def("close", &Context::close, Unlocked());
+  m.attr("DEFAULT_CAPACITY") = CompletionQueue::kDefaultCapacity;
+  m.def("find_endpoint", []() -> py::object {
+    const auto found = find_endpoint();
+    return found ? py::object(py::str(found->runtime)) : py::none();
+  });
+  m.def(
+      "read_endpoint", [](const std::string& path) { return read_endpoint(path).runtime; }, "path"_a);
+}
+
+}  // namespace qfw::qpi

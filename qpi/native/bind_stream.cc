@@ -1,0 +1,67 @@
+// Streams in Python.
+#include <pybind11/stl.h>
+
+#include "qpi/native/bind.h"
+
+namespace py = pybind11;
+
+namespace qfw::qpi {
+namespace {
+
+// Waits for credit in slices, so that Ctrl-C gets through, and submits what fits each time.
+std::vector<OperationId> submit(Stream& stream, std::vector<Request>& requests, double timeout) {
+  std::vector<OperationId> ids;
+  const Deadline whole = Deadline::after_s(timeout);
+  patiently(timeout, [&](Deadline slice) {
+    const auto made = stream.try_submit(std::span(requests).subspan(ids.size()), slice, whole);
+    ids.insert(ids.end(), made.begin(), made.end());
+    return ids.size() == requests.size();
+  });
+  if (ids.empty()) stream.no_credit().raise();
+  return ids;
+}
+
+OperationId submit_one(Stream& stream, py::handle task, py::handle context, double timeout) {
+  std::vector<Request> requests(1);
+  requests[0].tasks.push_back(task_from(task));
+  requests[0].context = context_from(context);
+  return submit(stream, requests, timeout).front();
+}
+
+std::vector<OperationId> submit_many(Stream& stream, py::handle tasks, py::handle contexts, double timeout) {
+  std::vector<Request> requests;
+  auto context = py::iter(contexts);
+  for (const py::handle task : tasks) {
+    Request& request = requests.emplace_back();
+    request.tasks.push_back(task_from(task));
+    request.context = context_from(*context++);
+  }
+  return submit(stream, requests, timeout);
+}
+
+OperationId submit_group(Stream& stream, py::handle tasks, py::handle context, uint64_t tools_ns, double timeout) {
+  std::vector<Request> requests(1);
+  requests[0].tasks = tasks_from(tasks);
+  for (Task& task : requests[0].tasks) task.tools_ns = tools_ns;
+  requests[0].context = context_from(context);
+  return submit(stream, requests, timeout).front();
+}
+
+}  // namespace
+
+void bind_stream(py::module_& m) {
+  using py::literals::operator""_a;
+  using Unlocked = py::call_guard<py::gil_scoped_release>;
+  py::class_<Stream, std::shared_ptr<Stream>>(m, "Stream")
+      .def("submit", &submit_one, "task"_a, "context"_a, "timeout"_a)
+      .def("submit_many", &submit_many, "tasks"_a, "contexts"_a, "timeout"_a)
+      .def("submit_group", &submit_group, "tasks"_a, "context"_a, "tools_ns"_a, "timeout"_a)
+      .def("cancel", &Stream::cancel, "operation"_a, Unlocked())
+      .def("cancel_all", &Stream::cancel_all, Unlocked())
+      .def(
+          "wait", [](Stream& s, double timeout) { return patiently(timeout, [&](Deadline d) { return s.wait(d); }); },
+          "timeout"_a)
+      .def("close", &Stream::close, Unlocked());
+}
+
+}  // namespace qfw::qpi
