@@ -25,7 +25,7 @@ struct Runtime::Batch {
     (result.failure ? runtime.failed_ : runtime.completed_).fetch_add(1, std::memory_order_relaxed);
     auto at = std::find_if(parts.begin(), parts.end(), [&](const auto& p) { return p.first == job->owner; });
     if (at == parts.end()) at = parts.insert(parts.end(), {job->owner, {}});
-    at->second.push_back(Completion{job->task, job->stream, std::move(result)});
+    at->second.push_back(Completion{job->task, job->stream, std::move(result), job->arrived});
     if (count++ == 0) first = now_ns();
   }
 

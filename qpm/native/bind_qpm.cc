@@ -6,6 +6,7 @@
 
 #include "qpm/api/native/session.h"
 #include "qpm/native/bind.h"
+#include "qpm/native/server_grpc.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -99,6 +100,10 @@ void bind_qpm(py::module_& m) {
 
   py::class_<Runtime, std::shared_ptr<Runtime>> runtime(
       m, "Runtime", "The runtime as a library: devices, sessions, dispatch. Stop it before the interpreter ends.");
+  py::class_<GrpcServer, std::shared_ptr<GrpcServer>>(m, "Server", "A runtime's service on a socket.")
+      .def_property_readonly("address", &GrpcServer::address)
+      .def("stop", &GrpcServer::stop, "grace_s"_a = 0.0, py::call_guard<py::gil_scoped_release>(),
+           "Refuses new sessions, gives unfinished tasks `grace_s` seconds, then ends all sessions. Idempotent.");
   runtime
       .def(py::init(&make_runtime), "threads"_a = defaults.threads, "max_sessions"_a = defaults.max_sessions,
            "window"_a = defaults.window, "max_queue"_a = defaults.max_queue, "max_rows"_a = defaults.max_rows,

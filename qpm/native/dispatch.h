@@ -90,7 +90,8 @@ class Dispatcher {
   // What is wrong with it (queue full, no usable device, unknown stream, an id in use) fails the ticket through `out`.
   // Throws kClosed for an unknown session.
   void submit(TicketPtr ticket, Actions& out);
-  // A running ticket's completion is about to be delivered: its id is free for another task. Optional before finished().
+  // A running ticket's completion is about to be delivered: its id is free for another task. Optional before
+  // finished().
   void forget(Ticket& ticket);
   void finished(Ticket& ticket, Actions& out);
   void cancel(SessionId session, TaskId task, Actions& out);  // unknown ids are done: ignored

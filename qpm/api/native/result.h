@@ -64,6 +64,7 @@ struct Completion {
   TaskId task = 0;
   StreamId stream = 0;
   Result result;
+  uint64_t arrived_ns = 0;  // when the task arrived, by the runtime's monotonic clock; 0: it never did
 };
 
 }  // namespace qfw::qpm

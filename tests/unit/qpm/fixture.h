@@ -113,13 +113,19 @@ class ManualDevice : public Device {
   }
   const DeviceInfo& info() const noexcept override { return info_; }
   void start(std::vector<JobPtr>&& jobs) override {
-    std::lock_guard lock(mutex_);
-    for (auto& j : jobs) held_.push_back(std::move(j));
-    changed_.notify_all();
+    std::vector<JobPtr> cancelled;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& j : jobs) (j->stop.requested() ? cancelled : held_).push_back(std::move(j));
+      changed_.notify_all();
+    }
+    for (auto& j : cancelled) give_back(std::move(j), {ErrorCode::kCancelled, "stopped"});
   }
-  void cancel(const JobPtr& job) override { end(job->task, {ErrorCode::kCancelled, "stopped"}); }
+  void cancel(const JobPtr& job) override {
+    if (JobPtr held = find(job->task)) give_back(std::move(held), {ErrorCode::kCancelled, "stopped"});
+  }
   void stop() override {
-    for (auto& j : take(0)) host_->finished(finished(j, {ErrorCode::kCancelled, "stopped"}));
+    for (auto& j : take(0)) give_back(std::move(j), {ErrorCode::kCancelled, "stopped"});
   }
 
   // Ends the job with this task id, once it is here.
@@ -127,19 +133,19 @@ class ManualDevice : public Device {
     JobPtr job;
     {
       std::unique_lock lock(mutex_);
-      auto here = [&] {
-        for (auto it = held_.begin(); it != held_.end(); ++it)
-          if ((*it)->task == task) {
-            job = *it;
-            held_.erase(it);
-            return true;
-          }
-        return false;
-      };
-      ASSERT_TRUE(changed_.wait_for(lock, kPatience, here)) << "task " << task << " never started";
+      ASSERT_TRUE(changed_.wait_for(lock, kPatience, [&] { return (job = find_locked(task)) != nullptr; }))
+          << "task " << task << " never started";
     }
-    host_->finished(finished(job, std::move(failure)));
+    give_back(std::move(job), std::move(failure));
   }
+  void give_back(JobPtr job, Failure failure) {
+    std::vector<Finished> one;
+    Result r;
+    r.failure = std::move(failure);
+    one.push_back({std::move(job), std::move(r)});
+    host_->finished(std::move(one));
+  }
+  // All jobs that are here, once there are as many; they are the test's to give back.
   std::vector<JobPtr> take(size_t at_least) {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, kPatience, [&] { return held_.size() >= at_least; });
@@ -147,12 +153,18 @@ class ManualDevice : public Device {
   }
 
  private:
-  static std::vector<Finished> finished(JobPtr job, Failure failure) {
-    std::vector<Finished> one;
-    Result r;
-    r.failure = std::move(failure);
-    one.push_back({std::move(job), std::move(r)});
-    return one;
+  JobPtr find_locked(TaskId task) {
+    for (auto it = held_.begin(); it != held_.end(); ++it) {
+      if ((*it)->task != task) continue;
+      JobPtr job = *it;
+      held_.erase(it);
+      return job;
+    }
+    return nullptr;
+  }
+  JobPtr find(TaskId task) {
+    std::lock_guard lock(mutex_);
+    return find_locked(task);
   }
   DeviceInfo info_;
   std::mutex mutex_;

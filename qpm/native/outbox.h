@@ -1,0 +1,59 @@
+// What a session's client is still to be sent. Completions that wait together leave in one message; large arrays
+// leave before their completion, piece by piece, straight from the result.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "qpm/api/native/result.h"
+#include "qpm/api/native/wire.h"
+
+namespace qfw::qpm::api::v1 {
+class ServerMessage;
+}
+
+namespace qfw::qpm {
+
+class Outbox {
+ public:
+  // Sends one message; `more` tells that another follows at once. False when the client has gone. May block.
+  using Write = std::function<bool(const api::v1::ServerMessage&, bool more)>;
+  // Called when what waits passes the high mark (true), and when it is below the low mark again (false).
+  using Pressure = std::function<void(bool)>;
+
+  Outbox(const wire::Limits& limits, Write write, Pressure pressure);
+
+  void push(std::vector<Completion>&& completions, bool wake = true);  // never blocks
+  bool send(const api::v1::ServerMessage& message);                    // at once, between other messages
+
+  // Sends what waits, on this thread. Small only: does nothing when there is much of it.
+  void drain(bool small_only = false);
+  void run();    // drains until close(): the writer thread
+  void close();  // what waits is dropped
+
+ private:
+  bool take(std::vector<Completion>& batch);
+  bool write_batch(std::vector<Completion>& batch, bool more);
+  bool write_arrays(const Completion& completion);
+  bool write_rows(const Completion& completion, uint64_t inline_bytes);
+
+  const wire::Limits limits_;
+  const Write write_;
+  const Pressure pressure_;
+
+  std::mutex write_mutex_;  // one writer at a time; taken before mutex_
+  bool broken_ = false;     // under write_mutex_
+
+  std::mutex mutex_;
+  std::condition_variable filled_;
+  std::deque<Completion> waiting_;
+  uint64_t bytes_ = 0;
+  bool pressed_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace qfw::qpm

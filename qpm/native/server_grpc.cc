@@ -1,0 +1,139 @@
+#include "qpm/native/server_grpc.h"
+
+#include <grpcpp/grpcpp.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "qfw/qpm/api/v1/runtime.grpc.pb.h"
+#include "qpm/native/connection.h"
+
+namespace qfw::qpm {
+namespace {
+
+namespace pb = api::v1;
+using Stream = grpc::ServerReaderWriter<pb::ServerMessage, pb::ClientMessage>;
+
+class Service final : public pb::Runtime::Service {
+ public:
+  Service(std::shared_ptr<Runtime> runtime, const wire::Limits& limits)
+      : runtime_(std::move(runtime)), limits_(limits) {}
+
+  grpc::Status Session(grpc::ServerContext* context, Stream* stream) override {
+    if (!enter(context)) return {grpc::StatusCode::UNAVAILABLE, "the runtime is being stopped"};
+    {
+      Connection connection(runtime_, limits_, [context, stream](const pb::ServerMessage& message, bool more) {
+        grpc::WriteOptions options;
+        if (more) options.set_buffer_hint();
+        if (stream->Write(message, options)) return true;
+        context->TryCancel();  // so that the reader ends as well
+        return false;
+      });
+      std::thread writer([&connection] { connection.write_until_closed(); });
+      pb::ClientMessage message;
+      while (stream->Read(&message) && connection.handle(message)) {
+      }
+      connection.close();
+      writer.join();
+    }
+    leave(context);
+    return grpc::Status::OK;
+  }
+
+  // From now on no session begins.
+  void refuse() {
+    std::lock_guard lock(mutex_);
+    refusing_ = true;
+  }
+
+  void cancel_all() {
+    std::lock_guard lock(mutex_);
+    for (auto* context : contexts_) context->TryCancel();
+  }
+
+  bool idle() {
+    std::lock_guard lock(mutex_);
+    return contexts_.empty();
+  }
+
+ private:
+  bool enter(grpc::ServerContext* context) {
+    std::lock_guard lock(mutex_);
+    if (refusing_) return false;
+    contexts_.insert(context);
+    return true;
+  }
+  void leave(grpc::ServerContext* context) {
+    std::lock_guard lock(mutex_);
+    contexts_.erase(context);
+  }
+
+  std::shared_ptr<Runtime> runtime_;
+  const wire::Limits limits_;
+  std::mutex mutex_;
+  std::set<grpc::ServerContext*> contexts_;
+  bool refusing_ = false;
+};
+
+}  // namespace
+
+struct GrpcServer::Impl {
+  Impl(std::shared_ptr<Runtime> r, const wire::Limits& limits) : runtime(r), service(std::move(r), limits) {}
+  std::shared_ptr<Runtime> runtime;
+  Service service;
+  std::unique_ptr<grpc::Server> server;
+  std::string address;
+  std::mutex mutex;
+  bool stopped = false;
+};
+
+GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits)
+    : impl_(std::make_unique<Impl>(std::move(runtime), limits)) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&impl_->service);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(limits.message_bytes));
+  builder.SetMaxSendMessageSize(static_cast<int>(limits.message_bytes));
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  impl_->server = builder.BuildAndStart();
+  if (!impl_->server) throw Error(ErrorCode::kUnavailable, "cannot listen on " + address);
+  impl_->address = address;
+  if (address.rfind("unix:", 0) == 0) {
+    if (chmod(address.substr(5).c_str(), S_IRUSR | S_IWUSR) != 0) {
+      stop(0.0);
+      throw Error(ErrorCode::kUnavailable, "cannot restrict the mode of the socket " + address);
+    }
+  } else if (const auto colon = address.rfind(':'); colon != std::string::npos) {
+    impl_->address = address.substr(0, colon + 1) + std::to_string(port);
+  }
+}
+
+GrpcServer::~GrpcServer() { stop(0.0); }
+
+const std::string& GrpcServer::address() const noexcept { return impl_->address; }
+
+void GrpcServer::stop(double grace_s) {
+  std::lock_guard once(impl_->mutex);
+  if (std::exchange(impl_->stopped, true)) return;
+  impl_->service.refuse();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(grace_s);
+  for (;;) {
+    const RuntimeStats s = impl_->runtime->stats();
+    if (s.queued + s.running == 0 || std::chrono::steady_clock::now() >= end) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  impl_->service.cancel_all();
+  impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  impl_->server->Wait();
+}
+
+}  // namespace qfw::qpm
