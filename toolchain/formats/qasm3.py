@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from types import TracebackType
+from typing import Any
 
 from qiskit import QuantumCircuit, qasm3
 from qiskit.exceptions import MissingOptionalLibraryError
@@ -65,14 +66,14 @@ def _explain(error: Exception) -> tuple[str, Position]:
     return message, _statement(error.__traceback__)
 
 
-def _offending_token(error: BaseException) -> object | None:
+def _offending_token(error: BaseException) -> Any:
     """The token at which the parser gave up; it hides in the arguments of the exception's cause."""
     todo: list[object] = [error.__cause__]
     while todo:
         item = todo.pop()
         token = getattr(item, "offendingToken", None)
         if token is not None:
-            return token  # type: ignore[no-any-return]
+            return token
         if isinstance(item, BaseException):
             todo += [item.__cause__, *item.args]
     return None

@@ -137,7 +137,9 @@ class _Walker:
         for item in circuit.data:
             row = known.get(item.name)
             where = controls + tuple([qubits[q] for q in item.qubits])
-            if row is None or not item.is_standard_gate():
+            if item.name == "measure" and not extra and isinstance(item.operation, Measure):
+                append((MEASURE, where, (bits[item.clbits[0]],), 0))
+            elif row is None or not item.is_standard_gate():
                 self._other(item, _At(where, tuple([bits[b] for b in item.clbits]), extra, at.depth))
             elif row[1] == 0:
                 append((row[0], where, (), extra))

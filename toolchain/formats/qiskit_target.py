@@ -9,10 +9,10 @@ from qiskit.circuit import Delay, Measure, Parameter, Reset
 from qiskit.circuit import library as lib
 from qiskit.transpiler import Target
 
-from qfw.program import Gate, gate
+from qfw.program import Gate, gates
 from qfw.program.errors import UnknownGate
 
-_NO_GATES = ("measure", "reset", "barrier", "delay", "unitary")
+_ROWS = {row.name: row for row in gates()}
 
 
 def make_target(
@@ -21,22 +21,17 @@ def make_target(
     """A Target with measurement, reset, delay, and the named gates as far as Qiskit has them.
 
     Args:
-        names: of the gate table; "measure", "reset", "barrier", "delay" and "unitary" may be among them.
+        names: of the gate table; others ("unitary", "controlled", "measure") are passed over.
         coupling: directed pairs for gates on two qubits; empty: all to all. Wider gates are then left out.
         without: names to leave out.
-
-    Raises:
-        UnknownGate: a name that the gate table lacks.
     """
     target = Target(num_qubits=num_qubits)
-    leave = {*_NO_GATES, *without}
+    leave = set(without)
     ones = {(q,): None for q in range(num_qubits)} if coupling else None
     pairs = {tuple(pair): None for pair in coupling} if coupling else None
     for name in names:
-        if name in leave:
-            continue
-        row = gate("U" if name == "u" else name)
-        if not row.qiskit or (coupling and row.qubits > 2):
+        row = _ROWS.get("U" if name == "u" else name)
+        if row is None or not row.qiskit or name in leave or (coupling and row.qubits > 2):
             continue
         where = pairs if row.qubits == 2 else ones if row.qubits == 1 else None
         target.add_instruction(_instruction(row), where)

@@ -141,7 +141,8 @@ def _widen(matrix: Matrix, qubits: tuple[int, ...], onto: tuple[int, ...]) -> Ma
         swap = [0, 2, 1, 3]
         return matrix[np.ix_(swap, swap)]
     eye = np.eye(2, dtype=np.complex128)
-    return np.kron(eye, matrix) if onto[0] == qubits[0] else np.kron(matrix, eye)
+    wide = np.kron(eye, matrix) if onto[0] == qubits[0] else np.kron(matrix, eye)
+    return np.asarray(wide, dtype=np.complex128)
 
 
 def emit(builder: Builder, item: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qfw.program import PauliSum, Program, gates
+from qfw.program import PauliSum, Program, gate, gates
 from qfw.program.errors import InvalidArgument
 from qfw.toolchain.tools.tool import program_of, replace
 
@@ -39,6 +39,8 @@ class Transpile:
     def __post_init__(self) -> None:
         if self.optimization_level not in (0, 1, 2, 3):
             raise InvalidArgument(f"optimization_level {self.optimization_level!r}; 0, 1, 2 or 3 allowed")
+        for name in self.basis_gates or ():
+            gate("U" if name == "u" else name)  # UnknownGate
         for pair in self.coupling or ():
             if len(pair) != 2 or min(pair) < 0:
                 raise InvalidArgument(f"coupling {pair!r}; pairs of qubits expected")
