@@ -1,0 +1,271 @@
+"""`QFWBackend`: any device of qfw as a Qiskit backend."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.providers import BackendV2, Options
+from qiskit.transpiler import Target
+
+from qfw import qpi
+from qfw.program.errors import Closed, InvalidArgument, LimitExceeded, QfwError
+from qfw.qpi.adapters.qiskit import kinds, results
+from qfw.qpi.adapters.qiskit.batch import Batch
+from qfw.qpi.adapters.qiskit.job import QFWJob
+from qfw.qpi.adapters.qiskit.options import DEFAULTS, RunOptions, device_properties, part_seed, run_options
+from qfw.qpi.adapters.qiskit.target import device_target
+from qfw.toolchain.formats.converted import Converted, Matrix
+from qfw.toolchain.formats.qiskit import to_program
+
+_log = logging.getLogger("qfw.qiskit")
+_MAX_CIRCUITS = 1024
+_DEFAULT_QUBITS = 400
+
+
+class QFWBackend(BackendV2):  # type: ignore[misc]
+    """A device of qfw for Qiskit.
+
+    Args:
+        betype: mask of `QFWBackendType`; -1: any.
+        capability: mask of `QFWBackendCapability`; -1: any.
+        target: a Target to use in place of the device's.
+        properties: options of every run, under QFw's names (`backend` is Aer's method).
+        num_qubits: at most as many as the device has.
+        lookup_timeout: seconds to wait for the daemon.
+        provider: name of a provider ("nwqsim", "aer", "statevec" ...); goes before `betype`.
+        backend: the provider's own choice, as `properties["backend"]`.
+        service_id: ignored; qfw finds its daemon by the run.
+        device: name of a qfw device; goes before everything else.
+        endpoint: of `qfw.qpi.connect`.
+
+    Raises:
+        NotFound: no such device; the message names what is there. InvalidArgument, Unavailable.
+    """
+
+    COMPLETION_TIMEOUT_SEC = None  # no fixed wait: see the run option `timeout`
+
+    def __init__(
+        self,
+        betype: int = -1,
+        capability: int = -1,
+        target: Target | None = None,
+        properties: Mapping[str, Any] | None = None,
+        num_qubits: int = _DEFAULT_QUBITS,
+        lookup_timeout: float | None = None,
+        provider: str | None = None,
+        backend: str | None = None,
+        service_id: str | None = None,
+        *,
+        device: str | None = None,
+        endpoint: str | None = None,
+        **options: Any,
+    ) -> None:
+        wanted = kinds.wanted_device(betype, capability, provider, device)
+        self.context = qpi.connect(endpoint, timeout=10.0 if lookup_timeout is None else lookup_timeout)
+        try:
+            self.device = kinds.choose(self.context.devices(), wanted)
+            self._mesh = self.context.mesh(self.device.name)
+            super().__init__(
+                name="QFw Backend",
+                description=f"device {self.device.name!r} of qfw",
+                backend_version="1.0",
+            )
+            given = dict(properties or {})
+            if backend is not None:
+                given["backend"] = backend
+            self._properties = given
+            defaults = {**device_properties(given, self.device.options), **options}
+            run_options({}, defaults, self.device.options)
+            self._options.update_options(**defaults)
+            self._num_qubits = _qubits(num_qubits, self.device.max_qubits)
+        except BaseException:
+            self.context.close()
+            raise
+        self._type, self._capability = betype, capability
+        if target is not None:
+            self.__dict__["target"] = target
+        self._lock = threading.Lock()
+        self._statistics = dict.fromkeys(("jobs", "circuits", "shots"), 0)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<QFWBackend {self.device.name!r}, {self._num_qubits} qubits, {self.context.endpoint}>"
+
+    @cached_property
+    def target(self) -> Target:
+        """The device's gates, without rzz; made once."""
+        return device_target(self.device, self._num_qubits)
+
+    @property
+    def num_qubits(self) -> int:
+        """Number of qubits."""
+        return int(self.target.num_qubits or self._num_qubits)
+
+    @property
+    def max_circuits(self) -> int:
+        """Circuits that one `run` takes."""
+        return _MAX_CIRCUITS
+
+    @classmethod
+    def _default_options(cls) -> Options:
+        return Options(**DEFAULTS)
+
+    def set_options(self, **fields: Any) -> None:
+        """Changes defaults of later runs; unknown names raise InvalidArgument."""
+        run_options({}, fields, self.device.options)
+        self._options.update_options(**fields)
+
+    def run(
+        self,
+        run_input: QuantumCircuit | Sequence[QuantumCircuit],
+        parameter_binds: Sequence[Mapping[Any, Any]] | None = None,
+        **kwargs: Any,
+    ) -> QFWJob:
+        """Submits circuits, all in one message.
+
+        Args:
+            run_input: a circuit or several.
+            parameter_binds: as Aer's: per circuit a dict of parameter -> values; each value is an experiment.
+            kwargs: `shots`, `seed_simulator` (or `seed`), `memory`, `timeout` (seconds), `priority`,
+                `return_statevector`, and the device's own options.
+
+        Raises:
+            InvalidArgument: an unknown option, no circuit, an unbound parameter. LimitExceeded: too many circuits.
+            UnknownGate, Unsupported: a circuit that cannot be run; the message names it.
+        """
+        if self._closed:
+            raise Closed("this backend was shut down")
+        circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
+        if not circuits:
+            raise InvalidArgument("run() of no circuit; at least one expected")
+        if len(circuits) > _MAX_CIRCUITS:
+            raise LimitExceeded(f"run() of {len(circuits)} circuits; at most {_MAX_CIRCUITS} allowed (max_circuits)")
+        want = run_options(self.options, kwargs, self.device.options)
+        binds = list(parameter_binds) if parameter_binds else [{}] * len(circuits)
+        if len(binds) != len(circuits):
+            raise InvalidArgument(f"parameter_binds for {len(binds)} circuits; {len(circuits)} were given")
+        entries, tasks = [], []
+        for i, (circuit, bind) in enumerate(zip(circuits, binds, strict=True)):
+            tasks.append(_task(i, circuit, bind, want))
+            entries.append(results.entry(circuit))
+        return QFWJob(self, self.submit(tasks, [e.name for e in entries]), entries, want)
+
+    def submit(self, tasks: Sequence[Any], names: Sequence[str]) -> Batch:
+        """Submits tasks in one message; for the primitives."""
+        if self._closed:
+            raise Closed("this backend was shut down")
+        return Batch(self.context, self._mesh, tasks, names)
+
+    def shutdown(self) -> None:
+        """Ends this backend's session, and nothing that others use; running jobs of it are cancelled."""
+        if not self._closed:
+            self._closed = True
+            self.context.close()
+
+    def account(self, done: Iterable[Any]) -> None:
+        """Adds finished results to the statistics."""
+        with self._lock:
+            total = self._statistics
+            total["jobs"] += 1
+            for result in done:
+                if result is not None:
+                    total["circuits"] += len(result.rows)
+                    total["shots"] += result.shots * len(result.rows)
+                    for part, ns in results.timing(result).items():
+                        total[part] = total.get(part, 0) + ns
+
+    def dump_statistics(self) -> dict[str, int]:
+        """Jobs, circuits and shots so far, and the sums of nanoseconds by part."""
+        with self._lock:
+            return dict(self._statistics)
+
+    def log_statistics(self) -> None:
+        """Logs `dump_statistics` to the logger `qfw.qiskit`."""
+        _log.info("%r: %s", self, self.dump_statistics())
+
+    def returns_statevector(self) -> bool:
+        """Whether runs may ask for the state vector (`return_statevector=True`); shot runs never carry it unasked."""
+        return "statevector" in self.device.outputs
+
+    def properties(self) -> dict[str, Any]:
+        """The properties it was made with."""
+        return dict(self._properties)
+
+    def configuration(self) -> SimpleNamespace:
+        """What BackendV1's configuration told, for code that still reads it."""
+        return SimpleNamespace(
+            backend_name=self.name,
+            backend_version=self.backend_version,
+            n_qubits=self.num_qubits,
+            basis_gates=sorted(self.target.operation_names),
+            coupling_map=[list(pair) for pair in self.device.coupling] or None,
+            simulator=self.device.simulator,
+            local=self.context.endpoint == "embedded",
+            memory=True,
+            conditional=False,
+            max_shots=self.device.max_shots,
+            max_experiments=_MAX_CIRCUITS,
+            description=self.description,
+        )
+
+    def my_name(self) -> str:
+        """The backend's name."""
+        return str(self.name)
+
+    def my_version(self) -> str:
+        """The backend's version."""
+        return str(self.backend_version)
+
+
+def _qubits(wanted: int, there: int) -> int:
+    if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or wanted < 1:
+        raise InvalidArgument(f"num_qubits {wanted!r}; an integer of at least 1 expected")
+    return min(int(wanted), there) if there else int(wanted)
+
+
+def _task(index: int, circuit: QuantumCircuit, bind: Mapping[Any, Any], want: RunOptions) -> Any:
+    start = time.perf_counter_ns()
+    if not isinstance(circuit, QuantumCircuit):
+        raise InvalidArgument(f"circuit {index} is a {type(circuit).__name__}; a QuantumCircuit expected")
+    try:
+        converted = to_program(circuit)
+        bindings = _bindings(circuit, converted, bind)
+    except QfwError as e:
+        raise type(e)(f"circuit {index} ({circuit.name!r}): {e}") from e
+    only_state = want.return_statevector and not circuit.clbits
+    outputs = [] if only_state else ["counts"]
+    if want.memory:
+        outputs.append("memory")
+    if want.return_statevector:
+        outputs.append("statevector")
+    return qpi.Task(
+        converted.program,
+        bindings=bindings,
+        shots=want.shots,
+        outputs=tuple(outputs),
+        seed=part_seed(want.seed, index),
+        priority=want.priority,
+        options=want.device or None,
+        convert_ns=time.perf_counter_ns() - start,
+    )
+
+
+def _bindings(circuit: QuantumCircuit, converted: Converted, bind: Mapping[Any, Any]) -> Matrix | None:
+    """The bindings of Aer's `parameter_binds`; None where the circuit has no parameters."""
+    if not converted.parameter_names:
+        if bind:
+            raise InvalidArgument(f"values for {len(bind)} parameters, but the circuit has none")
+        return None
+    values = {getattr(p, "name", p): np.atleast_1d(np.asarray(v, dtype=np.float64)) for p, v in bind.items()}
+    free = [name for name in converted.parameter_names if name not in values]
+    if free:
+        raise InvalidArgument(f"parameters without a value: {', '.join(free)}")
+    return converted.columns(np.column_stack([values[name] for name in converted.parameter_names]))
