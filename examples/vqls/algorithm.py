@@ -137,10 +137,10 @@ class Solver:
                 progress(history)
             return cost
 
-        minimize(evaluate, start, method="COBYLA", options={"maxiter": iterations, "rhobeg": 0.5, "tol": 1e-6})
+        minimize(evaluate, start, method="COBYLA", options={"maxiter": iterations, "rhobeg": 0.3, "tol": 1e-6})
 
     def _gradient_descent(self, start: Vector, steps: int, history: History, progress: Progress | None) -> None:
-        optimizer = qml.GradientDescentOptimizer(0.8)
+        optimizer = qml.NesterovMomentumOptimizer(self.problem.step_size, self.problem.momentum)
         weights = pnp.array(start, requires_grad=True)
         for _ in range(steps):
             before = weights

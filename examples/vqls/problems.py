@@ -42,6 +42,10 @@ class Problem:
     ansatz: Callable[[Any], None]
     start: tuple[float, ...]  # of the search; about x = b
     symmetric: bool = False
+    evaluations: int = 60  # of the cost, that COBYLA needs for a good solution
+    steps: int = 30  # that gradient descent needs
+    step_size: float = 0.8  # of gradient descent; beyond the inverse of the cost's curvature it leaves the valley
+    momentum: float = 0.0  # of gradient descent
 
     def matrix(self) -> Vector:
         """A as a dense matrix."""
@@ -109,7 +113,9 @@ def poisson() -> Problem:
         qml.CNOT(wires=[0, 2])
 
     start = (0.0, np.pi / 2, np.pi / 2)
-    return Problem("poisson", 3, pauli_terms(matrix), uniform(3), np.full(8, 8**-0.5), ansatz, start, symmetric=True)
+    b = np.full(8, 8**-0.5)
+    search = {"evaluations": 100, "steps": 60, "step_size": 0.005, "momentum": 0.7}
+    return Problem("poisson", 3, pauli_terms(matrix), uniform(3), b, ansatz, start, symmetric=True, **search)
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {"ising": ising, "poisson": poisson}

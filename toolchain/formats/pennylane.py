@@ -114,6 +114,7 @@ def lower(op: Any, values: list[Any]) -> tuple[Step, ...]:
     if isinstance(op, qml.ops.Controlled):
         return _lower_controlled(op, values)
     if isinstance(op, qml.ops.Adjoint) and (native := table.native.get(op.base.__class__)) is not None:
+        angles: Any
         inverse, angles = native.row.inverse([Affine(i, scale) for i, scale in enumerate(native.scales)])
         values.extend(op.data[parameter] for parameter, _, _ in angles)
         return ((inverse.id, _wires(op, native), tuple(scale for _, scale, _ in angles), 0),)
@@ -211,13 +212,13 @@ class TapeConverter:
         return builder.finish()
 
     def _steps(self, key: Key) -> Iterator[Step]:
-        items = iter(key)
+        items: Iterator[Any] = iter(key)
         for item in items:
             if isinstance(item, tuple):
                 yield from item
             else:
-                native = self._native[item]  # type: ignore[index]
-                labels: tuple[Hashable, ...] = next(items)  # type: ignore[assignment]
+                native = self._native[item]
+                labels = next(items)
                 yield native.gate, labels if native.row.qubits else (), native.scales, 0
 
     def _operation(self, builder: Builder, step: Step) -> tuple[Any, ...]:
@@ -248,20 +249,16 @@ def to_program(tape: Any, *, wires: Sequence[Hashable] | None = None) -> Convert
 
     `wires` is the wire order, by default the tape's own (sorted when the labels are integers). The wires of
     measurements in the computational basis (samples, counts, probabilities) are measured, in the order of the wires.
-    Raises Unsupported for an operation that PennyLane has to decompose first.
+    Raises PennyLane's DeviceError for an operation that it cannot decompose into rows of the gate table.
     """
-    import pennylane as qml
+    from pennylane.devices.preprocess import decompose
 
-    order = tuple(wires) if wires is not None else tuple(tape.wires)
+    order: tuple[Any, ...] = tuple(wires) if wires is not None else tuple(tape.wires)
     if wires is None and all(isinstance(w, int) for w in order):
         order = tuple(sorted(order))
     converter = TapeConverter(order)
-    operations = [
-        final
-        for op in tape.operations
-        for final in ([op] if accepts(op) else qml.tape.QuantumScript([op]).expand(stop_at=accepts).operations)
-    ]
-    key, values = converter.structure(operations)
+    [decomposed], _ = decompose(tape, stopping_condition=accepts, skip_initial_state_prep=False)
+    key, values = converter.structure(decomposed.operations)
     sampled = {w for m in tape.measurements if _is_sampled(m) for w in (m.wires or order)}
     program = converter.build(key, measured=[w for w in order if w in sampled])
     return Converted(program, bindings=row(values).reshape(1, -1))

@@ -47,7 +47,7 @@ def is_plain(tape: Any, wires: frozenset[Any] | None) -> bool:
         if cls not in table.native and cls not in table.ignored:
             return False
         for number in op.data:
-            if number.__class__ is not float and getattr(number, "ndim", 0):
+            if number.__class__ is not float and getattr(number, "ndim", None):
                 return False
     measured = tape.measurements
     if wires is not None:
@@ -107,7 +107,7 @@ def _is_plain_sampled(measurements: Sequence[Any]) -> bool:
     return True
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def prepare(tape: Any, pipeline: Any, wires: frozenset[Any] | None) -> Batch:
     """The device's one transform: nothing for a plain tape, `pipeline` for the others."""
     if is_plain(tape, wires):
@@ -116,7 +116,7 @@ def prepare(tape: Any, pipeline: Any, wires: frozenset[Any] | None) -> Batch:
     return tapes, lambda results: post(results)[0]
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def split_sampled(tape: Any) -> Batch:
     """Splits what cannot be measured together, where there are shots."""
     if not tape.shots or _is_plain_sampled(tape.measurements):
@@ -124,7 +124,7 @@ def split_sampled(tape: Any) -> Batch:
     return qml.transforms.split_non_commuting(tape)  # type: ignore[no-any-return]
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def diagonalize(tape: Any) -> Batch:
     """Turns observables of a sampled tape other than Pauli words into a basis change and measured eigenvalues."""
     if not tape.shots or _is_plain_sampled(tape.measurements):
