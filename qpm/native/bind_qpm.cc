@@ -137,6 +137,13 @@ void bind_qpm(py::module_& m) {
           "session", [](Runtime& r, double weight) { return r.session(weight); }, "weight"_a = 1.0,
           py::call_guard<py::gil_scoped_release>(), "A session within this process; `weight` is its fair share.")
       .def(
+          "serve",
+          [](const std::shared_ptr<Runtime>& r, const std::string& address) {
+            return std::make_shared<GrpcServer>(r, address);
+          },
+          "address"_a, py::call_guard<py::gil_scoped_release>(),
+          "Offers the runtime on \"unix:/path\"; it is offered until the Server is stopped. Unavailable.")
+      .def(
           "stats", [](const Runtime& r) { return stats_to(r.stats()); }, "Counters, as a dict.")
       .def("stop", &Runtime::stop, py::call_guard<py::gil_scoped_release>(),
            "Cancels what is unfinished and ends every thread and worker. Idempotent.");

@@ -8,6 +8,15 @@ namespace {
 
 const Failure kCancelledBefore{ErrorCode::kCancelled, "the task was cancelled before it ran"};
 
+Result too_late(const Job& job) {
+  Result r;
+  if (job.stop.requested())
+    r.failure = {ErrorCode::kCancelled, "the task was cancelled while it ran"};
+  else
+    r.failure = {ErrorCode::kDeadlineExceeded, "the task's deadline passed while it ran"};
+  return r;
+}
+
 }  // namespace
 
 bool given_up(const Job& job) noexcept { return job.stop.requested() || (job.deadline && now_ns() > job.deadline); }
@@ -75,6 +84,7 @@ void PythonDevice::run() {
     std::vector<Finished> done;
     for (size_t i = 0; i < jobs.size(); ++i) {
       jobs[i]->ended = ended;
+      if (given_up(*jobs[i])) results[i] = too_late(*jobs[i]);
       done.push_back({jobs[i], std::move(results[i])});
     }
     lock.lock();
