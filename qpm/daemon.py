@@ -24,7 +24,7 @@ from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from qfw import __version__
-from qfw.program.errors import QfwError
+from qfw.program.errors import InvalidArgument, QfwError
 from qfw.qpm import run as runs
 from qfw.qpm.api.v1 import endpoint_pb2, resource_pb2_grpc
 from qfw.qpm.host import Host, discover
@@ -32,6 +32,7 @@ from qfw.qpm.services.resource import ResourceService
 
 DRAIN_SECONDS = 5.0
 TICK_SECONDS = 1.0
+MAX_THREADS = 4096
 SERVING = ("online", "starting", "busy")
 
 log = logging.getLogger("qfw.qpm.daemon")
@@ -139,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=args.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
+        if not 0 <= args.threads <= MAX_THREADS:
+            raise InvalidArgument(f"--threads {args.threads}: 0 to {MAX_THREADS}")
         run = _run(args)
         lock = args.lock_fd if args.lock_fd >= 0 else runs.take_lock(run)
         os.set_inheritable(lock, False)

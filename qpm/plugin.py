@@ -109,7 +109,9 @@ class DeviceSpec:
     max_shots: int = 10_000_000
     max_rows: int = 1_000_000
     capacity: int = 1  # tasks that the executor takes at once, as one batch
-    gates: tuple[str, ...] = ()  # names of the gate table, and "unitary", "measure", "reset"
+    gates: tuple[
+        str, ...
+    ] = ()  # names of the gate table, "controlled" (further controls), "unitary", "measure", "reset"
     outputs: tuple[str, ...] = OUTPUTS
     coupling: tuple[tuple[int, int], ...] = ()
     options: tuple[Option, ...] = ()

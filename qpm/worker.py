@@ -18,6 +18,7 @@ from qfw.qpm.host import load_value
 from qfw.qpm.plugin import DeviceSpec, Plugin, batch_runner, spec_of
 from qfw.simenv.launch.local import announce
 
+PATIENCE_SECONDS = 2.0  # for a batch that nobody waits for any more, before this process ends itself
 F_SETSIG = 10  # Linux; Python's fcntl has no name for it
 
 
@@ -43,7 +44,8 @@ def _serve(plugin: Plugin, spec: DeviceSpec, socket: Path) -> Any:
     from qfw._core.qpm import Runtime
 
     runtime = Runtime(threads=1)
-    runtime.add_python_device(spec.info(plugin.name), batch_runner(spec, lambda: plugin.executor(spec.name)))
+    code = batch_runner(spec, lambda: plugin.executor(spec.name))
+    runtime.add_python_device(spec.info(plugin.name), code, PATIENCE_SECONDS)
     return runtime.serve(f"unix:{socket}")
 
 
