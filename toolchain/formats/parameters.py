@@ -58,9 +58,9 @@ class ParameterTable:
         return Affine(column)
 
     @property
-    def extra_names(self) -> tuple[str, ...]:
-        """Names of the columns beyond the user's own: their expressions."""
-        return tuple(str(e) for e in self._column)
+    def extra_count(self) -> int:
+        """Columns beyond the user's own."""
+        return len(self._column)
 
     def extra(self, values: Matrix) -> Matrix:
         """The columns beyond the user's own, rows x E, of the user's values, rows x P."""
@@ -74,10 +74,6 @@ class ParameterTable:
         if line is not None:
             return np.asarray(own @ np.array(line[1]) + line[0])
         return np.array([real(expression.bind_all(dict(zip(free, row, strict=True)))) for row in own.tolist()])
-
-    @property
-    def has_extra(self) -> bool:
-        return bool(self._column)
 
 
 def real(value: object) -> float:

@@ -72,14 +72,14 @@ def to_program(circuit: QuantumCircuit) -> Converted:
     walker = _Walker(circuit, table)
     walker.circuit()
     builder = Builder(circuit.num_qubits, circuit.num_clbits)
-    for name in (*table.names, *table.extra_names):
+    for name in (*table.names, *[""] * table.extra_count):
         builder.parameter(name)
     for name, first, size in bit_registers(circuit):
         builder.register(name, first, size)
     if walker.phase:
         builder.global_phase(walker.phase)
     builder.extend(walker.operations)
-    return Converted(builder.finish(), parameter_names=table.names, extra=table.extra if table.has_extra else None)
+    return Converted(builder.finish(), parameter_names=table.names, extra=table.extra if table.extra_count else None)
 
 
 def bit_registers(circuit: QuantumCircuit) -> Iterator[tuple[str, int, int]]:

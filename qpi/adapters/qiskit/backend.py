@@ -99,6 +99,10 @@ class QFWBackend(BackendV2):  # type: ignore[misc]
     def __repr__(self) -> str:
         return f"<QFWBackend {self.device.name!r}, {self._num_qubits} qubits, {self.context.endpoint}>"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> QFWBackend:
+        """Itself: it stands for a session, and the runtime's primitives copy the options that hold it."""
+        return self
+
     @cached_property
     def target(self) -> Target:
         """The device's gates, without rzz; made once."""

@@ -6,6 +6,7 @@ The regression cases are numbered as in the list of QFw's defects: 1 order, 2 fa
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -341,6 +342,11 @@ def test_metrics_and_statistics(context: manual.Context, caplog: pytest.LogCaptu
     with caplog.at_level("INFO", logger="qfw.qiskit"):
         backend.log_statistics()
     assert "'circuits': 2" in caplog.text
+
+
+def test_a_copy_is_the_same_session(context: manual.Context) -> None:
+    backend = QFWBackend()
+    assert copy.deepcopy({"mode": backend})["mode"] is backend
 
 
 def test_names_of_old(context: manual.Context) -> None:

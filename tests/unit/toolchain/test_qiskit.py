@@ -19,6 +19,7 @@ from qiskit.quantum_info import Statevector, random_clifford, random_statevector
 from qfw.program import errors
 from qfw.toolchain.formats import load
 from qfw.toolchain.formats import qiskit as circuits
+from qfw.toolchain.formats.qiskit_export import unique_names
 
 STANDARD = [name for name in get_standard_gate_name_mapping() if name not in ("measure", "reset", "delay")]
 
@@ -139,8 +140,8 @@ def test_affine_parameters_stay_in_the_program_and_others_become_columns() -> No
         wanted = Statevector(circuit.assign_parameters(own)).data
         assert np.abs(dense.statevector(converted.program, row) - wanted).max() < 1e-10
         back = circuits.from_program(converted.program)
-        names = [p.name for p in back.parameters]
-        at = [row[list(converted.program.parameters).index(n)] for n in names]
+        names = unique_names(converted.program.parameters)
+        at = [row[names.index(p.name)] for p in back.parameters]
         assert np.abs(Statevector(back.assign_parameters(at)).data - wanted).max() < 1e-10
 
 
@@ -153,6 +154,16 @@ def test_what_is_not_affine_is_not_taken_for_it(expression: Any) -> None:
     for value in (-1.3, 0.4, 2.0):
         wanted = Statevector(circuit.assign_parameters([value])).data
         assert np.abs(dense.statevector(converted.program, converted.columns([value])[0]) - wanted).max() < 1e-10
+
+
+def test_long_expressions() -> None:
+    p, q = Parameter("p"), Parameter("q")
+    expression = p
+    for i in range(300):
+        expression = (expression * q + 0.1 * i).sin()
+    circuit = QuantumCircuit(1)
+    circuit.ry(expression, 0)
+    assert load(circuit).columns([[0.1, 0.2]]).shape == (1, 3)
 
 
 def test_wrong_number_of_values() -> None:
