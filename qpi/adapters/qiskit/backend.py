@@ -30,7 +30,7 @@ _MAX_CIRCUITS = 1024
 _DEFAULT_QUBITS = 400
 
 
-class QFWBackend(BackendV2):  # type: ignore[misc]
+class QFWBackend(BackendV2):
     """A device of qfw for Qiskit.
 
     Args:

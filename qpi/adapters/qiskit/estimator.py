@@ -31,7 +31,7 @@ _SAMPLED_PRECISION = 0.015625  # 4096 shots
 _WASTE = 4  # compute at most so many times the values asked for before splitting a PUB into tasks
 
 
-class QFWEstimatorV2(BaseEstimatorV2):  # type: ignore[misc]
+class QFWEstimatorV2(BaseEstimatorV2):
     """An estimator on a `QFWBackend`.
 
     With precision 0 the device computes exact values, all rows and observables of a PUB in one task. With a precision

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qfw.qpi.adapters.qiskit.backend import QFWBackend
 
 
-class QFWJob(JobV1):  # type: ignore[misc]
+class QFWJob(JobV1):
     """Circuits of one `run`; made by the backend, already submitted."""
 
     def __init__(

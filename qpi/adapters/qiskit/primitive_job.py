@@ -14,7 +14,7 @@ from qfw.qpi.adapters.qiskit.batch import Batch
 from qfw.qpi.adapters.qiskit.job import batch_status
 
 
-class QFWPrimitiveJob(BasePrimitiveJob):  # type: ignore[misc]
+class QFWPrimitiveJob(BasePrimitiveJob):
     """Already submitted when it is made; nothing runs on threads of its own."""
 
     def __init__(self, batch: Batch, finish: Callable[[Sequence[Any]], PrimitiveResult], timeout: float | None) -> None:

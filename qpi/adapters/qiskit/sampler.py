@@ -23,7 +23,7 @@ from qfw.toolchain.tools.registry import near
 _OPTIONS = ("default_shots", "seed", "seed_simulator", "run_options")
 
 
-class QFWSamplerV2(BaseSamplerV2):  # type: ignore[misc]
+class QFWSamplerV2(BaseSamplerV2):
     """A sampler on a `QFWBackend`.
 
     Args:
