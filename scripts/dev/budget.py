@@ -13,8 +13,8 @@ FILE_LIMIT = 600
 FUNCTION_LIMIT = 80
 EXEMPT = re.compile(r"_pb2(_grpc)?\.pyi?$|gates\.def$")
 SOURCES = (".py", ".cc", ".h", ".c", ".sh")
-# clang-format keeps the closing brace of a function under the column where its first line starts.
-C_FUNCTION = re.compile(r"^( *)[A-Za-z_~].*\)[^;{}]*\{$")
+# clang-format closes a function in the column where its first line starts.
+C_FUNCTION = re.compile(r"^ *[A-Za-z_~].*\)[^;{}()]*\{$")
 NOT_A_FUNCTION = re.compile(r"^ *(if|for|while|switch|else|do|catch|namespace|struct|class|enum|union|extern)\b")
 
 
@@ -32,15 +32,19 @@ def python_functions(text: str) -> Iterator[tuple[str, int, int]]:
 def c_functions(text: str) -> Iterator[tuple[str, int, int]]:
     """(first line's text, its number, lines) of every function, by the layout that clang-format gives it."""
     lines = text.splitlines()
-    for number, line in enumerate(lines, 1):
-        found = C_FUNCTION.match(line)
-        if not found or NOT_A_FUNCTION.match(line):
+    for opening, line in enumerate(lines):
+        if not C_FUNCTION.match(line):
             continue
-        closing = found[1] + "}"
-        for end, other in enumerate(lines[number:], number + 1):
-            if other.startswith(closing):
-                yield line.strip(), number, end - number + 1
-                break
+        first = opening
+        depth = line.count(")") - line.count("(")
+        while depth > 0 and first > 0:  # a signature over several lines
+            first -= 1
+            depth += lines[first].count(")") - lines[first].count("(")
+        if depth != 0 or NOT_A_FUNCTION.match(lines[first]):  # below 0: a lambda among arguments
+            continue
+        closing = re.match(" *", lines[first])[0] + "}"  # type: ignore[index]
+        end = next((n for n in range(opening + 1, len(lines)) if lines[n].startswith(closing)), opening)
+        yield lines[first].strip(), first + 1, end - first + 1
 
 
 def complaints(path: Path) -> Iterator[str]:
