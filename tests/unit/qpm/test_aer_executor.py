@@ -176,7 +176,7 @@ def test_a_seed_gives_the_same_shots_wherever_its_task_stands_in_a_batch() -> No
         found = [r["rows"][0]["memory"] for r in batch]
         assert (found[2] == alone).all() and (found[3] == alone).all()
         assert (found[0] != found[1]).any()
-#neighbouring seeds share nothing : Aer alone would give shot i + 1 of the one as shot i of the other
+        # neighbouring seeds share nothing: Aer alone would give shot i + 1 of the one as shot i of the other
         assert (found[0][1:] != found[1][:-1]).any()
 
 
@@ -206,21 +206,28 @@ def test_nothing_measured_leaves_all_bits_zero() -> None:
 def test_a_bad_option_is_its_tasks_error_alone(options: dict[str, str], message: str) -> None:
     bad, good = run([task(ghz(2), options=options), task(ghz(2))])
     assert isinstance(bad, InvalidArgument) and message in str(bad)
-assert isinstance(good, dict)
+    assert isinstance(good, dict)
 
-def test_what_a_method_cannot_do_is_said_in_aers_words()->None
-    : builder = Builder(1, 0) builder.gate("rz", [0], [0.1]) row =
-    one(builder.finish(), outputs = ("statevector", ), options = {"method" : "stabilizer"}) assert
-    isinstance(row["error"], DeviceError) and
-    "Aer: " in str(row["error"]) builder = Builder(1, 0) builder.gate("U", [0], [ 0.1, 0.2, 0.3 ])(result, ) =
-        run([task(builder.finish(), options = {"method" : "stabilizer"})]) assert isinstance(result, Unsupported) and
-        "stabilizer has no gate 'U'" in str(result)
 
-def test_more_qubits_than_memory_is_refused_before_aer_tries()->None
-    : (result, ) = run([task(Builder(50, 0).finish(), options = {"method" : "statevector"},
-                             outputs = ("statevector", ))]) assert isinstance(result, ResourceExhausted) and
-                   str(16 << 50) in str(result)
+def test_what_a_method_cannot_do_is_said_in_aers_words() -> None:
+    builder = Builder(1, 0)
+    builder.gate("rz", [0], [0.1])
+    row = one(builder.finish(), outputs=("statevector",), options={"method": "stabilizer"})
+    assert isinstance(row["error"], DeviceError) and "Aer: " in str(row["error"])
+    builder = Builder(1, 0)
+    builder.gate("U", [0], [0.1, 0.2, 0.3])
+    (result,) = run([task(builder.finish(), options={"method": "stabilizer"})])
+    assert isinstance(result, Unsupported) and "stabilizer has no gate 'U'" in str(result)
 
-def test_state_of_a_program_with_measurement_in_its_middle_is_refused()->None
-    : builder = Builder(1, 1) builder.measure(0, 0) builder.gate("x", [0])(result, ) =
-    run([task(builder.finish(), outputs = ("statevector", ))]) assert isinstance(result, Unsupported)
+
+def test_more_qubits_than_memory_is_refused_before_aer_tries() -> None:
+    (result,) = run([task(Builder(50, 0).finish(), options={"method": "statevector"}, outputs=("statevector",))])
+    assert isinstance(result, ResourceExhausted) and str(16 << 50) in str(result)
+
+
+def test_state_of_a_program_with_measurement_in_its_middle_is_refused() -> None:
+    builder = Builder(1, 1)
+    builder.measure(0, 0)
+    builder.gate("x", [0])
+    (result,) = run([task(builder.finish(), outputs=("statevector",))])
+    assert isinstance(result, Unsupported)
