@@ -79,6 +79,12 @@ def load_value(value: str) -> Plugin:
     return plugin
 
 
+def unknown(name: str) -> DeviceSpec:
+    """Stands for the devices of a plugin that cannot be loaded: refuses nothing by itself, so that its status is what
+    a task meets."""
+    return DeviceSpec(name=name, max_qubits=1 << 16)
+
+
 class Worker:
     """The worker process of one device: started at its first task, and again after its death."""
 
@@ -140,7 +146,7 @@ class Host:
     def install(self, found: Sequence[Found]) -> None:
         """Adds every device; those that cannot be used are listed with the reason."""
         for item in found:
-            for spec in item.specs or (DeviceSpec(name=item.name),):
+            for spec in item.specs or (unknown(item.name),):
                 self._add(item, spec)
 
     def stop(self) -> None:
