@@ -87,7 +87,7 @@ def test_state_outputs_refuse_measurement_in_the_middle() -> None:
 def test_too_large_is_refused_with_bytes() -> None:
     with pytest.raises(errors.ResourceExhausted, match=r"need \d+ bytes; \d+ bytes are available"):
         simenv.simulate(program.Builder(39).finish(), statevector=True)
-    with pytest.raises(errors.LimitExceeded, match="41.*40"):
+    with pytest.raises(errors.LimitExceeded, match=r"41.*40"):
         simenv.simulate(program.Builder(41).finish(), statevector=True)
 
 

@@ -54,6 +54,18 @@ def test_random_circuits(seed: int, qubits: int, length: int, parametric: bool, 
     assert np.abs(found - circuit.reference()).max() < 1e-10
 
 
+@pytest.mark.parametrize("qubits", [16, 17])
+def test_states_of_several_blocks(qubits: int) -> None:
+    for seed, names in enumerate([None, ["ry", "rz", "cx"], ["h", "cp", "swap"], ["rzz", "rx", "cz", "p"]]):
+        circuit = circuits.random_circuit(seed, qubits, 120, names, max_controls=1)
+        for parametric in (False, True):
+            built, row = circuit.build(parametric=parametric)
+            found = simenv.simulate(built, row=row, statevector=True)["statevector"]
+            again = simenv.simulate(built, row=row, statevector=True, threads=3)["statevector"]
+            assert np.abs(found - circuit.reference()).max() < 1e-10
+            assert np.array_equal(found, again)  # the same bits
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_expectations_and_probabilities(level: str) -> None:
     rng = np.random.default_rng(8)
