@@ -63,10 +63,11 @@ def simulate(
 ) -> dict[str, NDArray[Any]]:
     """Runs one row of a Program; the keys of the result are the outputs asked for.
 
-    `row` holds the values of the program's parameters in radians. `threads` 0 takes every usable CPU. "counts" comes with
-    "count_keys" (uint8, one row of little-endian packed bits per count), "memory" is one such row per shot, "expectations"
-    one number per observable, a `PauliSum` or a list of (coefficient, letters, qubits). Raises qfw.program.errors: InvalidArgument,
-    Unsupported (state outputs of a program that measures in the middle), ResourceExhausted, LimitExceeded.
+    `row` holds the values of the program's parameters in radians. `threads` 0 takes every usable CPU. "counts" comes
+    with "count_keys" (uint8, one row of little-endian packed bits per count), "memory" is one such row per shot,
+    "expectations" one number per observable, a `PauliSum` or a list of (coefficient, letters, qubits). Raises
+    qfw.program.errors: InvalidArgument, Unsupported (state outputs of a program that measures in the middle),
+    ResourceExhausted, LimitExceeded.
     """
     sums = [list(getattr(observable, "terms", observable)) for observable in observables]
     result: dict[str, NDArray[Any]] = _core.simenv.simulate(

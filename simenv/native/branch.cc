@@ -45,11 +45,6 @@ class Follower {
   }
 
  private:
-  size_t begin_of(size_t event) const { return event == 0 ? 0 : plan_.events[event - 1].after; }
-  size_t end_of(size_t event) const {
-    return event == plan_.events.size() ? plan_.ops.size() : plan_.events[event].after;
-  }
-
   std::unique_ptr<State> new_state() {
     if (spare_) return std::move(spare_);
     return std::make_unique<State>(kernels_, plan_.qubits, pool_, false);
@@ -59,7 +54,7 @@ class Follower {
     auto state = new_state();
     state->start({row_[0], row_[1]});
     for (size_t e = 0; e < outcomes.size(); ++e) {
-      state->apply(plan_, begin_of(e), end_of(e), row_, stop_);
+      state->apply(plan_, e, row_, stop_);
       settle(*state, plan_.events[e], outcomes[e], share(*state, plan_.events[e], outcomes[e]));
     }
     return state;
@@ -89,7 +84,7 @@ class Follower {
     State& state = *branch.state;
     while (branch.event < plan_.events.size()) {
       const Event& event = plan_.events[branch.event];
-      state.apply(plan_, begin_of(branch.event), end_of(branch.event), row_, stop_);
+      state.apply(plan_, branch.event, row_, stop_);
       stop_.check();
       const double one = state.norm(uint64_t{1} << event.qubit), all = state.norm(0);
       const uint64_t ones = Random(branch.seed, Purpose::kBranch).binomial(branch.shots, one / all);
@@ -99,7 +94,7 @@ class Follower {
       settle(state, event, outcome, outcome ? one : all - one);
       note(branch, event, outcome);
     }
-    state.apply(plan_, begin_of(branch.event), end_of(branch.event), row_, stop_);
+    state.apply(plan_, branch.event, row_, stop_);
     sample(state, plan_.final_bits, branch.shots, branch.seed, branch.key.data(), tally_, stop_);
   }
 

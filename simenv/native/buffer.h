@@ -21,6 +21,7 @@ class Buffer {
   double* data() noexcept { return data_; }
   const double* data() const noexcept { return data_; }
   size_t size() const noexcept { return size_; }
+  bool zeroed() const noexcept { return mapped_ != 0; }  // as made
 
  private:
   void swap(Buffer& other) noexcept {

@@ -18,6 +18,19 @@ enum class Shape : uint8_t {
   kCross = 2,  // diagonal real, the rest imaginary (rx)
 };
 
+constexpr unsigned kMaxLayerBits = 16;
+
+// A diagonal made of factors of single bits and of pairs of bits: amplitude i is multiplied by `one`, by single[q] for
+// every set bit q of i, and by pair[p][q], p < q, for every two set bits. (re, im) each; only what the masks name is
+// read.
+struct PhaseTable {
+  double one[2];
+  uint64_t singles;                  // bits with a factor
+  uint64_t partners[kMaxLayerBits];  // of bit p: the higher bits q with a factor pair[p][q]
+  double single[kMaxLayerBits][2];
+  double pair[kMaxLayerBits][kMaxLayerBits][2];
+};
+
 // `data` holds 2^bits amplitudes. Masks and targets are bit positions of the amplitude's index; a gate acts where all
 // bits of `controls` are 1. Matrices are row-major (re, im) pairs, the first target least significant.
 struct Kernels {
@@ -29,6 +42,7 @@ struct Kernels {
   void (*swap)(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls);
   void (*dense1)(double* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix, Shape shape);
   void (*dense2)(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls, const double* matrix);
+  void (*layer)(double* data, unsigned bits, const PhaseTable& table);  // bits <= kMaxLayerBits
   // Sum of |amplitude|^2 over [first, first + count), both multiples of the lanes; only those with all bits of `mask`.
   double (*norm)(const double* data, size_t first, size_t count, uint64_t mask);
   // out[i] = |amplitude(first + i)|^2

@@ -245,6 +245,8 @@ void dense2(double* data, unsigned bits, unsigned a, unsigned b, uint64_t contro
   return dense<0, 6, kG>(data, bits, nullptr, controls, matrix);
 }
 
+#include "simenv/native/kernels_layer.h"
+
 double norm(const double* data, size_t first, size_t count, uint64_t mask) {
   const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
   const uint64_t on = mask >> kLaneBits;
@@ -317,8 +319,9 @@ void interleave(const double* from, size_t amplitudes, double* to) {
 }  // namespace
 }  // namespace qfw::simenv
 
-#define QFW_KERNEL_TABLE(name, level)                                                                            \
-  namespace qfw::simenv {                                                                                        \
-  extern const Kernels name;                                                                                     \
-  const Kernels name = {level, kLaneBits, phase, flip, swap, dense1, dense2, norm, norms, overlaps, interleave}; \
+#define QFW_KERNEL_TABLE(name, level)                                                                 \
+  namespace qfw::simenv {                                                                             \
+  extern const Kernels name;                                                                          \
+  const Kernels name = {                                                                              \
+      level, kLaneBits, phase, flip, swap, dense1, dense2, layer, norm, norms, overlaps, interleave}; \
   }

@@ -3,6 +3,9 @@
 #include <bit>
 #include <cmath>
 
+#include "simenv/native/fuse.h"
+#include "simenv/native/window.h"
+
 namespace qfw::simenv {
 
 using program::Complex;
@@ -13,19 +16,14 @@ using program::Op;
 
 namespace {
 
-// What can be told of a gate for any value of its parameters.
-struct Form {
-  Kind kind = Kind::kDense1;
-  Shape shape = Shape::kGeneral;
-  unsigned factors = 0;  // kPhase: bit s is set when the factor of the subset s of the targets is not always 1
-};
-
 // The diagonal d of 1, 2 or 4 entries as factors: d[i] is the product of out[s] over the subsets s of the bits of i.
 void factors_of(const Complex* matrix, unsigned dim, Complex* out) {
   for (unsigned i = 0; i < dim; ++i) out[i] = matrix[i * dim + i];
   if (dim == 4) out[3] = out[3] * out[0] / (out[1] * out[2]);
   for (unsigned i = 1; i < dim && i < 3; ++i) out[i] /= out[0];
 }
+
+}  // namespace
 
 Form form_of(const Complex* m, unsigned dim) {
   bool diagonal = true, real = true, cross = true, ones = true;
@@ -52,6 +50,8 @@ Form form_of(const Complex* m, unsigned dim) {
   if (ones && m[0] == 1.0 && m[6] == 1.0 && m[9] == 1.0 && m[15] == 1.0) return {Kind::kSwap};
   return {Kind::kDense2};
 }
+
+namespace {
 
 // The form of a gate with parameters, seen at two points that no identity between angles relates.
 Form parametric_form(const Gate& gate) {
@@ -98,6 +98,7 @@ class Planner {
       }
       ++index;
     }
+    end_segment();
     return std::move(plan_);
   }
 
@@ -129,6 +130,11 @@ class Planner {
     }
   }
 
+  void end_segment() {
+    const uint32_t first = plan_.segments.empty() ? 0 : plan_.segments.back().last_op;
+    plan_.segments.push_back({first, static_cast<uint32_t>(plan_.ops.size())});
+  }
+
   void add_event(const Instruction& in, size_t index) {
     const uint32_t qubit = in.qubits[0];
     const bool reset = in.op == Op::kReset;
@@ -139,7 +145,8 @@ class Planner {
       if (bit != kNowhere) plan_.final_bits.push_back({qubit, bit});
       return;
     }
-    plan_.events.push_back({static_cast<uint32_t>(plan_.ops.size()), qubit, bit, reset});
+    plan_.events.push_back({qubit, bit, reset});
+    end_segment();
   }
 
   void add_gate(const Instruction& in) {
@@ -198,8 +205,9 @@ class Planner {
       }
       PlanOp op;
       op.mask = mask;
+      op.joint = dim == 4;
       op.dynamic = matrix == nullptr;
-      op.at = op.dynamic ? room(2) : constant(&factors[s], 1);
+      op.at = op.dynamic ? plan_.room(2) : plan_.constant(&factors[s], 1);
       if (op.dynamic) recipe.at[s] = op.at;
       plan_.ops.push_back(op);
     }
@@ -208,27 +216,14 @@ class Planner {
 
   void add_matrix(const Instruction& in, const Form& form, uint64_t controls, const uint32_t* targets, unsigned dim,
                   const Complex* matrix) {
-    PlanOp op{form.kind, form.shape, matrix == nullptr, static_cast<uint8_t>(targets[0])};
+    PlanOp op{form.kind, form.shape, matrix == nullptr, false, static_cast<uint8_t>(targets[0])};
     if (dim == 4) op.b = static_cast<uint8_t>(targets[1]);
     op.mask = controls;
     if (form.kind == Kind::kDense1 || form.kind == Kind::kDense2) {
-      op.at = matrix == nullptr ? room(2 * dim * dim) : constant(matrix, dim * dim);
+      op.at = matrix == nullptr ? plan_.room(2 * dim * dim) : plan_.constant(matrix, dim * dim);
       if (matrix == nullptr) plan_.recipes.push_back({&in, false, {op.at, kNowhere, kNowhere, kNowhere}});
     }
     plan_.ops.push_back(op);
-  }
-
-  uint32_t room(uint32_t doubles) {
-    const uint32_t at = plan_.row_doubles;
-    plan_.row_doubles += doubles;
-    return at;
-  }
-
-  uint32_t constant(const Complex* values, size_t count) {
-    const size_t at = plan_.constants.size();
-    const double* from = reinterpret_cast<const double*>(values);
-    plan_.constants.insert(plan_.constants.end(), from, from + 2 * count);
-    return static_cast<uint32_t>(at);
   }
 
   const program::Program& program_;
@@ -261,8 +256,14 @@ void Plan::evaluate(std::span<const double> row, double* pool) const {
       value = recipe.at[s] == 0 ? value * factors[s] : factors[s];
     }
   }
+  for (const Product& product : products) multiply(*this, product, pool, pool + product.at);
 }
 
-Plan make_plan(const program::Program& program) { return Planner(program).make(); }
+Plan make_plan(const program::Program& program, unsigned block_bits) {
+  Plan plan = Planner(program).make();
+  if (plan.qubits >= kFuseQubits) fuse(plan);
+  make_windows(plan, block_bits != 0 ? block_bits : default_block_bits(plan.qubits));
+  return plan;
+}
 
 }  // namespace qfw::simenv

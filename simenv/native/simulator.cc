@@ -93,7 +93,7 @@ struct Simulator::Impl {
     Outcome out;
     State state(kernels, plan.qubits, pool, request.statevector);
     state.start({row[0], row[1]});
-    state.apply(plan, 0, plan.ops.size(), row, stop);
+    state.apply(plan, 0, row, stop);
     if (request.memory || request.counts) {
       Tally tally(plan.bits);
       const std::vector<uint64_t> key(tally.words(), 0);

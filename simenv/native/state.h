@@ -20,8 +20,8 @@ class State {
 
   void start(program::Complex factor);
   void copy_from(const State& other);
-  // Operations [first, last) of the plan; `row` is what Plan::evaluate made.
-  void apply(const Plan& plan, size_t first, size_t last, const double* row, const Stop& stop);
+  // The operations of one segment of the plan; `row` is what Plan::evaluate made.
+  void apply(const Plan& plan, size_t segment, const double* row, const Stop& stop);
 
   double norm(uint64_t mask) const;  // sum of |amplitude|^2 where all bits of `mask` are 1; in fixed blocks
   // Keeps the part where `qubit` reads `outcome`, scaled to norm 1; `probability` is that part's share.
@@ -53,10 +53,17 @@ class State {
  private:
   static constexpr unsigned kBlockBits = 14;
 
+  void apply_window(const Plan& plan, const Window& window, const double* row, const Stop& stop);
+  // One window's operations on one block of 2^bits amplitudes; `base` is the index of its first amplitude.
+  void apply_block(const Plan& plan, const Window& window, const double* row, const Stop& stop, double* block,
+                   unsigned bits, uint64_t base) const;
+
   const Kernels& kernels_;
   unsigned qubits_, bits_;
   ThreadPool* pool_;
   double* data_ = nullptr;
+  uint64_t touched_ = 0;  // qubits that may read 1: elsewhere every amplitude is zero
+  bool fresh_ = true;     // the memory is zero
   Buffer buffer_;
   std::vector<program::Complex> kept_;  // the memory instead of buffer_ when it will be taken out
 };

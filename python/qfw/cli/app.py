@@ -61,6 +61,14 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
+def prefix() -> None:
+    """Print the directory with include/, lib/ and lib/pkgconfig, for C programs."""
+    from qfw import _core
+
+    print(Path(_core.__file__ or "").parent)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from qfw import __version__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from qfw.program.errors import InvalidArgument
@@ -33,9 +34,11 @@ def show(file: Path, *, device: str, shots: int, seed: int | None, as_json: bool
     from qfw.toolchain import formats
 
     text, name = read(file)
+    start = perf_counter_ns()
     program = formats.load(text, name=name).program
+    task = qpi.Task(program, shots=shots, seed=seed, convert_ns=perf_counter_ns() - start)
     with qpi.connect(endpoint) as context:
-        result = context.mesh(device).run(qpi.Task(program, shots=shots, seed=seed))
+        result = context.mesh(device).run(task)
     if as_json:
         print(json.dumps(as_dict(result), indent=2))
         return
@@ -50,7 +53,6 @@ def show(file: Path, *, device: str, shots: int, seed: int | None, as_json: bool
 
 def as_dict(result: Result) -> dict[str, Any]:
     """The result in plain values: counts, what gave them, and where the time went."""
-    names = ("convert", "tools", "transfer", "queue", "dispatch", "execute", "return", "total")
-    timing = {f"{name}_ns": getattr(result.timing, f"{name}_ns") for name in names}
     fields = {"device": result.device, "shots": result.shots, "seed": result.seed}
+    timing = result.timing.as_dict() | {"total_ns": result.timing.total_ns}
     return {**fields, "counts": result.counts, "timing": timing}
