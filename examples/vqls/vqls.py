@@ -54,7 +54,11 @@ def make_device(options: argparse.Namespace, wires: int) -> Any:
         raise SystemExit(NO_PENNYLANE_QISKIT) from None
     from qfw_qiskit import QFWBackend, QFWBackendCapability, QFWBackendType
 
-    backend = QFWBackend(betype=QFWBackendType.QFW_TYPE_NWQSIM, capability=QFWBackendCapability.QFW_CAP_STATEVECTOR)
+    backend = QFWBackend(
+        betype=QFWBackendType.QFW_TYPE_NWQSIM,
+        capability=QFWBackendCapability.QFW_CAP_STATEVECTOR,
+        endpoint=options.endpoint,
+    )
     options.shots = options.shots or 1024
     return qml.device("qiskit.remote", wires=wires, backend=backend)
 
