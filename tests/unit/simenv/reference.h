@@ -45,6 +45,29 @@ inline void apply_dense(std::vector<Complex>& state, const std::vector<uint32_t>
   }
 }
 
+// A random unitary of the shape: two rotations about the axes that keep it.
+inline std::vector<Complex> one_qubit_matrix(std::mt19937& engine, Shape shape) {
+  std::uniform_real_distribution<double> angles(-4, 4);
+  const double c = angles(engine), cs = std::cos(c), sn = std::sin(c);
+  if (shape == Shape::kReal) return {cs, -sn, sn, cs};
+  if (shape == Shape::kCross) return {cs, Complex(0, -sn), Complex(0, -sn), cs};
+  const Complex p = std::polar(1.0, angles(engine)), q = std::polar(1.0, angles(engine));
+  return {cs, -q * sn, p * sn, p * q * cs};
+}
+
+// (A x B) exp(i theta X X) with random A and B.
+inline std::vector<Complex> two_qubit_matrix(std::mt19937& engine) {
+  const auto a = one_qubit_matrix(engine, Shape::kGeneral), b = one_qubit_matrix(engine, Shape::kGeneral);
+  std::vector<Complex> both(16), out(16);
+  for (int r = 0; r < 4; ++r)
+    for (int c = 0; c < 4; ++c) both[r * 4 + c] = a[(r & 1) * 2 + (c & 1)] * b[(r >> 1) * 2 + (c >> 1)];
+  const double theta = std::uniform_real_distribution<double>(-4, 4)(engine);
+  for (int r = 0; r < 4; ++r)
+    for (int c = 0; c < 4; ++c)
+      out[r * 4 + c] = both[r * 4 + c] * std::cos(theta) + both[r * 4 + (c ^ 3)] * Complex(0, std::sin(theta));
+  return out;
+}
+
 inline std::vector<Complex> reference_state(const program::Program& p, std::span<const double> row) {
   std::vector<Complex> state(size_t{1} << p.num_qubits());
   state[0] = std::polar(1.0, p.global_phase());

@@ -1,0 +1,168 @@
+// Each kernel at each SIMD level against plain matrices, on every choice of targets and controls of a small state.
+#include "simenv/native/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <string>
+
+#include "simenv/native/buffer.h"
+#include "simenv/native/plan.h"
+#include "tests/unit/simenv/reference.h"
+
+namespace qfw::simenv {
+namespace {
+
+constexpr unsigned kBits = 6;
+
+class KernelsTest : public ::testing::TestWithParam<SimdLevel> {
+ protected:
+  KernelsTest() : k_(kernels(GetParam())), engine_(5), data_(size_t{2} << kBits) {
+    state_.resize(size_t{1} << kBits);
+    for (size_t i = 0; i < state_.size(); ++i) {
+      state_[i] = random();
+      data_.data()[real_index(k_, i)] = state_[i].real();
+      data_.data()[real_index(k_, i) + (size_t{1} << k_.lane_bits)] = state_[i].imag();
+    }
+  }
+
+  program::Complex random() {
+    std::normal_distribution<double> normal;
+    return {normal(engine_), normal(engine_)};
+  }
+  std::vector<program::Complex> read() const {
+    std::vector<program::Complex> out(state_.size());
+    k_.interleave(data_.data(), out.size(), reinterpret_cast<double*>(out.data()));
+    return out;
+  }
+  static std::vector<uint32_t> positions(uint64_t mask) {
+    std::vector<uint32_t> out;
+    for (uint32_t q = 0; q < kBits; ++q)
+      if (mask >> q & 1) out.push_back(q);
+    return out;
+  }
+  static const double* doubles(const std::vector<program::Complex>& m) {
+    return reinterpret_cast<const double*>(m.data());
+  }
+  // Masks of controls that leave the targets alone.
+  static std::vector<uint64_t> controls_beside(uint64_t targets) {
+    std::vector<uint64_t> out;
+    for (uint64_t mask = 0; mask < uint64_t{1} << kBits; ++mask)
+      if ((mask & targets) == 0 && std::popcount(mask) <= 3) out.push_back(mask);
+    return out;
+  }
+  void expect_agreement(const std::string& what) {
+    const auto found = read();
+    ASSERT_LT(testing::distance(found, state_), 1e-9 * norm()) << what;
+  }
+  double norm() const {
+    double most = 1.0;
+    for (const auto& v : state_) most = std::max(most, std::abs(v));
+    return most;
+  }
+
+  const Kernels& k_;
+  std::mt19937 engine_;
+  Buffer data_;
+  std::vector<program::Complex> state_;
+};
+
+TEST_P(KernelsTest, TestsTheLevelItNames) { EXPECT_EQ(k_.level, GetParam()); }
+
+TEST_P(KernelsTest, OneTarget) {
+  for (uint32_t t = 0; t < kBits; ++t)
+    for (uint64_t controls : controls_beside(uint64_t{1} << t)) {
+      const auto m = testing::one_qubit_matrix(engine_, Shape::kGeneral);
+      const auto real = testing::one_qubit_matrix(engine_, Shape::kReal);
+      const auto cross = testing::one_qubit_matrix(engine_, Shape::kCross);
+      k_.dense1(data_.data(), kBits, t, controls, doubles(m), Shape::kGeneral);
+      k_.dense1(data_.data(), kBits, t, controls, doubles(real), Shape::kReal);
+      k_.dense1(data_.data(), kBits, t, controls, doubles(cross), Shape::kCross);
+      k_.flip(data_.data(), kBits, t, controls);
+      for (const auto& matrix : {m, real, cross, {0, 1, 1, 0}})
+        testing::apply_dense(state_, positions(controls), {t}, matrix);
+      expect_agreement("target " + std::to_string(t) + " controls " + std::to_string(controls));
+    }
+}
+
+TEST_P(KernelsTest, TwoTargets) {
+  for (uint32_t a = 0; a < kBits; ++a)
+    for (uint32_t b = 0; b < kBits; ++b) {
+      if (a == b) continue;
+      for (uint64_t controls : controls_beside(uint64_t{1} << a | uint64_t{1} << b)) {
+        const auto m = testing::two_qubit_matrix(engine_);
+        k_.dense2(data_.data(), kBits, a, b, controls, doubles(m));
+        k_.swap(data_.data(), kBits, a, b, controls);
+        testing::apply_dense(state_, positions(controls), {a, b}, m);
+        testing::apply_dense(state_, positions(controls), {a, b}, {1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1});
+        expect_agreement(std::to_string(a) + ", " + std::to_string(b) + " controls " + std::to_string(controls));
+      }
+    }
+}
+
+TEST_P(KernelsTest, Phase) {
+  for (uint64_t mask = 0; mask < uint64_t{1} << kBits; ++mask) {
+    const program::Complex factor = std::polar(1.0, static_cast<double>(mask));
+    k_.phase(data_.data(), kBits, mask, reinterpret_cast<const double*>(&factor));
+    for (size_t i = 0; i < state_.size(); ++i)
+      if ((i & mask) == mask) state_[i] *= factor;
+    expect_agreement("mask " + std::to_string(mask));
+  }
+}
+
+TEST_P(KernelsTest, Sums) {
+  std::vector<double> found(state_.size());
+  k_.norms(data_.data(), 0, state_.size(), found.data());
+  for (size_t i = 0; i < state_.size(); ++i) EXPECT_NEAR(found[i], std::norm(state_[i]), 1e-12);
+  for (uint64_t mask = 0; mask < uint64_t{1} << kBits; ++mask) {
+    double expected = 0;
+    for (size_t i = 0; i < state_.size(); ++i) expected += (i & mask) == mask ? std::norm(state_[i]) : 0.0;
+    EXPECT_NEAR(k_.norm(data_.data(), 0, state_.size(), mask), expected, 1e-10);
+    for (bool imaginary : {false, true}) {
+      k_.overlaps(data_.data(), 0, state_.size(), mask, imaginary, found.data());
+      for (size_t i = 0; i < state_.size(); ++i) {
+        const program::Complex w = std::conj(state_[i ^ mask]) * state_[i];
+        EXPECT_NEAR(found[i], imaginary ? w.imag() : w.real(), 1e-12);
+      }
+    }
+  }
+}
+
+TEST_P(KernelsTest, Layer) {
+  constexpr unsigned kWide = 10;
+  std::vector<program::Complex> expected(size_t{1} << kWide);
+  for (int round = 0; round < 40; ++round) {
+    Buffer data(size_t{2} << kWide);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      expected[i] = random();
+      data.data()[real_index(k_, i)] = expected[i].real();
+      data.data()[real_index(k_, i) + (size_t{1} << k_.lane_bits)] = expected[i].imag();
+    }
+    PhaseTable table{};
+    const auto put = [&](double* to, uint64_t mask) {
+      const program::Complex f = std::polar(1.0, random().real());
+      to[0] = f.real();
+      to[1] = f.imag();
+      for (size_t i = 0; i < expected.size(); ++i)
+        if ((i & mask) == mask) expected[i] *= f;
+    };
+    table.one[0] = 1.0;
+    if (round % 2 == 1) put(table.one, 0);
+    for (unsigned p = 0; p < kWide; ++p)
+      for (unsigned q = p; q < kWide; ++q) {
+        if (static_cast<int>(engine_() % 40) >= round) continue;
+        (p == q ? table.singles : table.partners[p]) |= uint64_t{1} << q;
+        put(p == q ? table.single[p] : table.pair[p][q], uint64_t{1} << p | uint64_t{1} << q);
+      }
+    k_.layer(data.data(), kWide, table);
+    std::vector<program::Complex> found(expected.size());
+    k_.interleave(data.data(), found.size(), reinterpret_cast<double*>(found.data()));
+    ASSERT_LT(testing::distance(found, expected), 1e-12) << "round " << round;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, KernelsTest, ::testing::ValuesIn(testing::all_levels()),
+                         [](const auto& info) { return std::string(simd_name(info.param)); });
+
+}  // namespace
+}  // namespace qfw::simenv
