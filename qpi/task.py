@@ -79,7 +79,7 @@ class Task:
         elif bindings is not None:
             bindings = _matrix(bindings)
         self.program = program
-        self.bindings = bindings  # type: ignore[assignment]
+        self.bindings = bindings
         self.shots = shots
         self.outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         self.observables = (observables,) if isinstance(observables, PauliSum) else tuple(observables)
@@ -149,7 +149,7 @@ def _convert(source: Any, bindings: ArrayLike | None) -> tuple[Program, NDArray[
     matrix: NDArray[np.float64] | None = None
     if bindings is not None:
         matrix = converted.columns(_matrix(bindings))
-    elif getattr(converted, "bindings", None) is not None:
+    elif converted.bindings is not None:
         matrix = _matrix(converted.bindings)
     elif program.num_parameters:
         names = ", ".join(converted.parameter_names[:8])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from qfw import _core
 
@@ -21,6 +21,7 @@ class _HasBytes(Protocol):
     def bytes(self) -> bytes: ...
 
 
+@runtime_checkable
 class _HasTerms(Protocol):
     @property
     def terms(self) -> PauliTerms: ...
@@ -69,7 +70,7 @@ def simulate(
     qfw.program.errors: InvalidArgument, Unsupported (state outputs of a program that measures in the middle),
     ResourceExhausted, LimitExceeded.
     """
-    sums = [list(getattr(observable, "terms", observable)) for observable in observables]
+    sums = [list(o.terms if isinstance(o, _HasTerms) else o) for o in observables]
     result: dict[str, NDArray[Any]] = _core.simenv.simulate(
         program.bytes,
         row=[float(value) for value in row],

@@ -49,7 +49,7 @@ class _Job(NamedTuple):
 
 @simulator_tracking
 @single_tape_support
-class QFWDevice(Device):  # type: ignore[misc]
+class QFWDevice(Device):
     """A qfw device under PennyLane's device interface.
 
     Args:

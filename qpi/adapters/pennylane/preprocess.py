@@ -107,7 +107,7 @@ def _is_plain_sampled(measurements: Sequence[Any]) -> bool:
     return True
 
 
-@qml.transform  # type: ignore[untyped-decorator]
+@qml.transform
 def prepare(tape: Any, pipeline: Any, wires: frozenset[Any] | None) -> Batch:
     """The device's one transform: nothing for a plain tape, `pipeline` for the others."""
     if is_plain(tape, wires):
@@ -116,7 +116,7 @@ def prepare(tape: Any, pipeline: Any, wires: frozenset[Any] | None) -> Batch:
     return tapes, lambda results: post(results)[0]
 
 
-@qml.transform  # type: ignore[untyped-decorator]
+@qml.transform
 def split_sampled(tape: Any) -> Batch:
     """Splits what cannot be measured together, where there are shots."""
     if not tape.shots or _is_plain_sampled(tape.measurements):
@@ -124,7 +124,7 @@ def split_sampled(tape: Any) -> Batch:
     return qml.transforms.split_non_commuting(tape)  # type: ignore[no-any-return]
 
 
-@qml.transform  # type: ignore[untyped-decorator]
+@qml.transform
 def diagonalize(tape: Any) -> Batch:
     """Turns observables of a sampled tape other than Pauli words into a basis change and measured eigenvalues."""
     if not tape.shots or _is_plain_sampled(tape.measurements):
