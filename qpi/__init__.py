@@ -1,9 +1,9 @@
 """QPI: quantum processors and simulators as accelerators of an application.
 
-    from qfw import qpi
+from qfw import qpi
 
-    with qpi.connect() as ctx:
-        print(ctx.mesh("statevec").run(qpi.Task(program, shots=1000)).counts)
+with qpi.connect() as ctx:
+    print(ctx.mesh("statevec").run(qpi.Task(program, shots=1000)).counts)
 """
 
 from qfw.program import Builder, PauliSum, Program

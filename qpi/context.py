@@ -39,10 +39,6 @@ def connect(endpoint: str | os.PathLike[str] | None = None, *, timeout: float = 
 
 def _embedded() -> native.Context:
     """This process's own runtime, with the Python plugins; its module is named here and imported nowhere."""
-    from qfw._core import qpm
-
-    if not hasattr(qpm.Runtime, "add_worker"):  # a build without workers: the built-in simulator alone
-        return native.Context.connect("embedded", 0.0)
     root: Any = importlib.import_module("qfw._embedded")
     return native.Context.over(root.runtime().session())
 

@@ -14,6 +14,7 @@ from qfw.qpi.errors import InvalidArgument, LimitExceeded
 
 OUTPUTS = ("counts", "memory", "probabilities", "statevector", "expectations")
 MAX_ROWS = 1 << 24
+_DEFAULT_SHOTS = (0, 1024)  # without and with sampled outputs
 
 
 class Task:
@@ -24,7 +25,7 @@ class Task:
             first are converted here, and `convert_ns` says how long that took.
         bindings: rows x parameters (one dimension: one row), in the order of the program's parameters. One task can be
             a sweep of many rows. None: no parameters.
-        shots: samples per row, for counts and memory.
+        shots: samples per row; None: 1024 where counts or memory are wanted, else 0 (exact values).
         outputs: among counts, memory, probabilities, statevector, expectations.
         observables: Pauli sums that expectation values are wanted of.
         qubits: those that probabilities are wanted of, the first least significant; empty: all.
@@ -56,13 +57,14 @@ class Task:
 
     program: Program
     bindings: NDArray[np.float64] | None
+    shots: int
 
     def __init__(
         self,
         program: Any,
         *,
         bindings: ArrayLike | None = None,
-        shots: int = 1024,
+        shots: int | None = None,
         outputs: Sequence[str] = ("counts",),
         observables: Sequence[PauliSum] = (),
         qubits: Sequence[int] = (),
@@ -80,8 +82,8 @@ class Task:
             bindings = _matrix(bindings)
         self.program = program
         self.bindings = bindings
-        self.shots = shots
         self.outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        self.shots = _DEFAULT_SHOTS[_sampled(self.outputs)] if shots is None else shots
         self.observables = (observables,) if isinstance(observables, PauliSum) else tuple(observables)
         self.qubits = tuple(qubits)
         self.seed = seed
@@ -97,6 +99,10 @@ class Task:
         return f"Task({self.program!r}, rows={rows}, shots={self.shots}, outputs={self.outputs})"
 
 
+def _sampled(outputs: Sequence[str]) -> bool:
+    return "counts" in outputs or "memory" in outputs
+
+
 def _check(task: Task) -> None:
     """What can be said at once; the rest is said at submission."""
     for output in task.outputs:
@@ -108,7 +114,7 @@ def _check(task: Task) -> None:
             shots = task.shots = shots.__index__()
         except AttributeError:
             raise InvalidArgument(f"shots is {shots!r}; an integer is expected") from None
-    if shots < 0 or (shots == 0 and ("counts" in task.outputs or "memory" in task.outputs)):
+    if shots < 0 or (shots == 0 and _sampled(task.outputs)):
         raise InvalidArgument(f"shots is {shots}; counts and memory need at least 1, and it is never negative")
     given = 0 if task.bindings is None else task.bindings.shape[1]
     if given != task.program.num_parameters:
