@@ -244,6 +244,13 @@ def test_a_deadline_reaches_the_plugin(sample: qpi.Mesh) -> None:
     assert sample.run(qpi.Task(ghz(), shots=5), timeout=60).shots == 5
 
 
+def test_a_task_that_cannot_be_interrupted_does_not_keep_its_device(sample: qpi.Mesh) -> None:
+    sample.run(qpi.Task(ghz(), shots=4), timeout=60)
+    with pytest.raises(DeadlineExceeded):
+        sample.run(qpi.Task(ghz(), options={"behaviour": "stuck"}, deadline=0.2), timeout=60)
+    assert sample.run(qpi.Task(ghz(), shots=5), timeout=60).shots == 5
+
+
 def test_two_clients_do_not_take_each_others_results(live_run: Run) -> None:
     found: dict[str, list[int]] = {}
 

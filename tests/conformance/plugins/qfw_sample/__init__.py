@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from typing import ClassVar
@@ -30,6 +31,8 @@ class SampleExecutor:
         if behaviour == "hang":
             while not task.stopped():
                 time.sleep(0.01)
+        if behaviour == "stuck":
+            re.match("(a+)+$", "a" * 60 + "b")  # for years, and with Python's global lock in its hand
         if behaviour == "short":
             return []
         if not task.program.terminal_measurements:
@@ -123,7 +126,9 @@ class SamplePlugin(Plugin):
                 max_shots=100_000,
                 capacity=8,
                 gates=(*(g.name for g in gates()), "controlled", "unitary", "measure"),
-                options=(Option("behaviour", "work", "What it does.", ("work", "raise", "die", "hang", "short")),),
+                options=(
+                    Option("behaviour", "work", "What it does.", ("work", "raise", "die", "hang", "stuck", "short")),
+                ),
             )
         ]
 
