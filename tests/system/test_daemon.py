@@ -184,3 +184,66 @@ def test_one_cpu_is_enough(directories: Path) -> None:
     finally:
         os.sched_setaffinity(0, everything)
     assert runs.run_of("one").live()
+
+
+BELL = """
+import sys
+from qfw import qpi
+from qfw.program import Builder
+builder = Builder(2, 2)
+builder.gate("h", [0])
+builder.gate("cx", [0, 1])
+builder.measure(0, 0)
+builder.measure(1, 1)
+program = builder.finish()
+context = qpi.connect()
+mesh = context.mesh("sample")
+mesh.run(qpi.Task(program, shots=1))
+stream = mesh.stream(completions=(done := context.completion_queue()))
+stream.submit(qpi.Task(program, options={"behaviour": "stuck"}))
+print("running", flush=True)
+try:
+    done.read(1, timeout=60)
+except qpi.errors.ErrorAvailable:
+    print(type(done.readerr().error).__name__, flush=True)
+"""
+
+
+@pytest.fixture
+def busy(directories: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[runs.Run, "subprocess.Popen[str]"]]:
+    """A run with a client that waits for a task which never ends and cannot be interrupted."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent / "conformance" / "plugins"))
+    run = runs.run_of("one")
+    run_cli.start(run)
+    client = subprocess.Popen(
+        [sys.executable, "-c", BELL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
+    )
+    assert client.stdout is not None and client.stdout.readline() == "running\n"
+    yield run, client
+    client.kill()
+    client.communicate()
+
+
+def test_teardown_does_not_wait_for_work_that_never_ends(busy: tuple[runs.Run, "subprocess.Popen[str]"]) -> None:
+    run, client = busy
+    (worker,) = run.worker_processes()
+    done = cli("teardown")
+    assert done.returncode == 0 and "one ended" in done.stdout, done.stderr
+    assert not worker.alive() and not run.path.exists()
+    out, err = client.communicate(timeout=30)
+    assert out.strip() in ("ConnectionLost", "Cancelled"), err
+
+
+def test_a_killed_daemon_takes_its_workers_along_and_its_clients_are_told(
+    busy: tuple[runs.Run, "subprocess.Popen[str]"],
+) -> None:
+    run, client = busy
+    process, (worker,) = run.process(), run.worker_processes()
+    assert process is not None
+    fd = os.pidfd_open(worker.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    out, err = client.communicate(timeout=30)
+    assert out == "ConnectionLost\n", err
+    assert runs._wait_pidfd(fd, 10.0)
+    os.close(fd)
+    assert cli("teardown").returncode == 0 and runs.runs() == []
