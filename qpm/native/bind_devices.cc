@@ -68,39 +68,71 @@ py::dict task_to(const JobPtr& job) {
                   "stopped"_a = py::cpp_function([job] { return given_up(*job); }));
 }
 
+// `entries`: how many there must be; absent: any number.
 template <typename T>
-void take_array(const py::dict& row, const char* name, std::vector<T>& out) {
+void take_array(const py::dict& row, const char* name, std::optional<size_t> entries, std::vector<T>& out) {
   if (!row.contains(name)) return;
   const auto array = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(row[name]);
   if (!array) throw py::error_already_set();
-  out.assign(array.data(), array.data() + array.size());
+  const auto found = static_cast<size_t>(array.size());
+  if (entries && found != *entries)
+    throw Error(ErrorCode::kDevice, std::string("the device gave '") + name + "' with " + std::to_string(found) +
+                                        " entries; " + std::to_string(*entries) + " are needed");
+  out.assign(array.data(), array.data() + found);
 }
 
-RowResult row_from(const py::dict& row) {
+RowResult row_from(const Task& t, const py::dict& row) {
   RowResult r;
   if (row.contains("error")) {
     r.failure = failure_from(row["error"]);
     return r;
   }
-  take_array(row, "memory", r.memory);
-  take_array(row, "count_keys", r.count_keys);
-  take_array(row, "counts", r.counts);
-  take_array(row, "probabilities", r.probabilities);
-  take_array(row, "statevector", r.statevector);
-  take_array(row, "expectations", r.expectations);
+  const size_t n = t.program->num_qubits();
+  const size_t k = t.probability_qubits.empty() ? n : t.probability_qubits.size();
+  const size_t bytes = (size_t{t.program->num_bits()} + 7) / 8;
+  take_array(row, "counts", std::nullopt, r.counts);
+  take_array(row, "count_keys", r.counts.size() * bytes, r.count_keys);
+  take_array(row, "memory", t.shots * bytes, r.memory);
+  take_array(row, "probabilities", size_t{1} << k, r.probabilities);
+  take_array(row, "statevector", size_t{1} << n, r.statevector);
+  take_array(row, "expectations", t.observables.size(), r.expectations);
   return r;
 }
 
 // A dict with "rows", or an exception. A row's failure is the task's as well.
-Result result_from(py::handle object) {
+Result rows_from(const Task& t, py::handle object) {
   Result result;
   if (!py::isinstance<py::dict>(object)) {
     result.failure = failure_from(object);
     return result;
   }
+  std::string failed;
   for (const py::handle row : object["rows"]) {
-    result.rows.push_back(row_from(py::reinterpret_borrow<py::dict>(row)));
-    if (result.rows.back().failure && !result.failure) result.failure = result.rows.back().failure;
+    result.rows.push_back(row_from(t, py::reinterpret_borrow<py::dict>(row)));
+    const Failure& failure = result.rows.back().failure;
+    if (!failure) continue;
+    if (!result.failure) result.failure = failure;
+    failed += (failed.empty() ? "" : ", ") + std::to_string(result.rows.size() - 1);
+  }
+  if (result.rows.size() != t.bindings.rows)
+    throw Error(ErrorCode::kDevice, "the device gave " + std::to_string(result.rows.size()) + " rows; " +
+                                        std::to_string(t.bindings.rows) + " are needed");
+  if (result.failure && result.rows.size() > 1)
+    result.failure.message = "rows " + failed + " failed: " + result.failure.message;
+  return result;
+}
+
+// An answer that cannot be read is the failure of its own task alone.
+Result result_from(const Task& t, py::handle object) {
+  Result result;
+  try {
+    return rows_from(t, object);
+  } catch (const Error& error) {
+    result.failure = Failure::of(error);
+  } catch (py::error_already_set& error) {
+    result.failure = failure_from(error);
+  } catch (const py::cast_error& error) {
+    result.failure = {ErrorCode::kDevice, std::string("a result of Python code cannot be read: ") + error.what()};
   }
   return result;
 }
@@ -113,12 +145,15 @@ std::vector<Result> execute(const PyRef& code, const std::vector<JobPtr>& jobs) 
     for (const auto& job : jobs) tasks.append(task_to(job));
     const py::list raw = code.get()(tasks);
     std::vector<Result> results;
-    for (const py::handle r : raw) results.push_back(result_from(r));
-    if (results.size() == jobs.size()) return results;
-    failure = {ErrorCode::kInternal,
-               std::to_string(results.size()) + " results for " + std::to_string(jobs.size()) + " tasks"};
+    if (raw.size() != jobs.size())
+      throw Error(ErrorCode::kDevice, "the device gave " + std::to_string(raw.size()) + " results for " +
+                                          std::to_string(jobs.size()) + " tasks");
+    for (size_t i = 0; i < jobs.size(); ++i) results.push_back(result_from(jobs[i]->work, raw[i]));
+    return results;
   } catch (py::error_already_set& error) {
     failure = failure_from(error);
+  } catch (const Error& error) {
+    failure = Failure::of(error);
   } catch (const std::exception& error) {
     failure = {ErrorCode::kInternal, std::string("a result of Python code cannot be read: ") + error.what()};
   }
@@ -164,12 +199,12 @@ std::string call_for_text(const PyRef& function) {
 }
 
 DeviceId add_worker(Runtime& runtime, const py::dict& info, const py::function& start, const py::object& last_words) {
-  WorkerDevice::Start begin = [ref = PyRef(start)] { return call_for_text(ref); };
-  WorkerDevice::LastWords words;
-  if (!last_words.is_none()) words = [ref = PyRef(last_words)] { return call_for_text(ref); };
+  WorkerDevice::Process process;
+  process.start = [ref = PyRef(start)] { return call_for_text(ref); };
+  if (!last_words.is_none()) process.last_words = [ref = PyRef(last_words)] { return call_for_text(ref); };
   const DeviceInfo described = device_info_from(info);
   const py::gil_scoped_release unlock;
-  return runtime.add_device(std::make_unique<WorkerDevice>(described, std::move(begin), std::move(words)));
+  return runtime.add_device(std::make_unique<WorkerDevice>(described, std::move(process)));
 }
 
 }  // namespace
@@ -182,7 +217,9 @@ void bind_devices(py::class_<Runtime, std::shared_ptr<Runtime>>& runtime) {
            "does not end within that time: for worker processes.")
       .def("add_worker", &add_worker, "info"_a, "start"_a, "last_words"_a = py::none(),
            "Adds a device served by another process: start() makes it and returns its address; last_words() says how "
-           "one that went away ended. Both are called on a thread of the device.");
+           "one that went away ended. Both are called on a thread of the device. Three fast deaths in a row put the "
+           "device "
+           "into fault for 10 seconds.");
 }
 
 }  // namespace qfw::qpm

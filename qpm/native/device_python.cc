@@ -22,23 +22,28 @@ Result too_late(const Job& job) {
 bool given_up(const Job& job) noexcept { return job.stop.requested() || (job.deadline && now_ns() > job.deadline); }
 
 PythonDevice::PythonDevice(DeviceInfo info, Code code, double patience_s, std::function<void()> stuck)
-    : info_(std::move(info)), code_(std::move(code)), patience_(patience_s), stuck_(std::move(stuck)), thread_([this] {
-        run();
-      }) {
+    : DescribedDevice(std::move(info)),
+      code_(std::move(code)),
+      patience_(patience_s),
+      stuck_(std::move(stuck)),
+      thread_([this] { run(); }) {
   if (stuck_ && patience_s > 0) watcher_ = std::thread([this] { watch(); });
 }
 
 PythonDevice::~PythonDevice() { stop(); }
 
-void PythonDevice::check(const Task& task) const {
-  check_task(info_, task);
-  check_gates(info_, *task.program);
-}
-
 void PythonDevice::start(std::vector<JobPtr>&& jobs) {
-  std::lock_guard lock(mutex_);
-  std::move(jobs.begin(), jobs.end(), std::back_inserter(waiting_));
-  wake_.notify_all();
+  std::vector<JobPtr> never_run;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& job : jobs)  // a cancel may have come before its job
+      if (stopping_ || job->stop.requested())
+        never_run.push_back(std::move(job));
+      else
+        waiting_.push_back(std::move(job));
+    wake_.notify_all();
+  }
+  give_back(std::move(never_run), kCancelledBefore);
 }
 
 void PythonDevice::cancel(const JobPtr& job) {

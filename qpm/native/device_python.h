@@ -11,11 +11,11 @@
 #include <thread>
 #include <vector>
 
-#include "qpm/native/device.h"
+#include "qpm/native/device_described.h"
 
 namespace qfw::qpm {
 
-class PythonDevice : public Device {
+class PythonDevice : public DescribedDevice {
  public:
   struct Code {
     // Runs a batch: one result per job, in order. Always called on the device's one thread.
@@ -29,8 +29,6 @@ class PythonDevice : public Device {
   PythonDevice(DeviceInfo info, Code code, double patience_s = 0.0, std::function<void()> stuck = nullptr);
   ~PythonDevice() override;
 
-  const DeviceInfo& info() const noexcept override { return info_; }
-  void check(const Task& task) const override;
   void start(std::vector<JobPtr>&& jobs) override;
   void cancel(const JobPtr& job) override;
   void stop() override;
@@ -40,7 +38,6 @@ class PythonDevice : public Device {
   void watch();
   void give_back(std::vector<JobPtr>&& jobs, const Failure& failure);
 
-  const DeviceInfo info_;
   const Code code_;
   const std::chrono::duration<double> patience_;
   const std::function<void()> stuck_;

@@ -6,211 +6,233 @@
 namespace qfw::qpm {
 namespace {
 
-constexpr double kConnectSeconds = 10.0;
 constexpr StreamId kStream = 1;
-
-// What the worker is told of a job: the seed is fixed here, the deadline is what is left of it.
-Task task_of(const Job& job, TaskId id) {
-  Task task = job.work;
-  task.id = id;
-  task.stream = kStream;
-  task.priority = 0;
-  task.seed = job.seed;
-  if (job.deadline) {
-    const uint64_t now = now_ns();
-    task.deadline_ns = job.deadline > now ? job.deadline - now : 1;
-  }
-  return task;
-}
-
-Failure failure_now() noexcept {
-  try {
-    throw;
-  } catch (const Error& e) {
-    return Failure::of(e);
-  } catch (const std::exception& e) {
-    return {ErrorCode::kDevice, e.what()};
-  }
-}
 
 }  // namespace
 
-WorkerDevice::WorkerDevice(DeviceInfo info, Start start, LastWords last_words)
-    : info_(std::move(info)),
-      start_(std::move(start)),
-      last_words_(std::move(last_words)),
-      thread_([this] { run(); }) {}
+WorkerDevice::WorkerDevice(DeviceInfo info, Process process, Policy policy)
+    : DescribedDevice(std::move(info)), process_(std::move(process)), policy_(policy) {}
 
 WorkerDevice::~WorkerDevice() { stop(); }
 
-void WorkerDevice::check(const Task& task) const {
-  check_task(info_, task);
-  check_gates(info_, *task.program);
-}
-
 void WorkerDevice::start(std::vector<JobPtr>&& jobs) {
-  std::lock_guard lock(mutex_);
-  std::move(jobs.begin(), jobs.end(), std::back_inserter(starting_));
-  wake_.notify_all();
+  std::vector<Finished> done;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& job : jobs) {
+      if (stopping_ || job->stop.requested())
+        done.push_back(failed(std::move(job), cancelled()));
+      else
+        waiting_.push_back(std::move(job));
+    }
+    if (!waiting_.empty() && !thread_.joinable()) thread_ = std::thread([this] { run(); });
+    changed_.notify_one();
+  }
+  if (!done.empty()) host_->finished(std::move(done));
 }
 
 void WorkerDevice::cancel(const JobPtr& job) {
-  std::lock_guard lock(mutex_);
-  cancelling_.push_back(job);
-  wake_.notify_all();
+  std::vector<Finished> done;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = std::find(waiting_.begin(), waiting_.end(), job);
+    if (found == waiting_.end()) {
+      cancels_.push_back(job);
+      changed_.notify_one();
+      return;
+    }
+    waiting_.erase(found);
+    done.push_back(failed(job, cancelled()));
+  }
+  host_->finished(std::move(done));
 }
 
 void WorkerDevice::stop() {
   {
     std::lock_guard lock(mutex_);
-    if (std::exchange(stopping_, true) && !thread_.joinable()) return;
-    wake_.notify_all();
+    stopping_ = true;
+    changed_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
 }
 
-// ---- the device's own thread
-
 void WorkerDevice::run() {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   while (!stopping_) {
-    if (!lost_.empty()) {
-      auto lost = std::exchange(lost_, {});
-      const auto link = std::exchange(link_, nullptr);
+    if (dead_) {
+      bury(lock);
+    } else if (!cancels_.empty()) {
+      forward_cancels(lock);
+    } else if (!waiting_.empty() && !session_) {
+      raise(lock);
+    } else if (!waiting_.empty()) {
+      forward(lock);
+    } else if (resting_ && Clock::now() >= rest_until_) {
+      resting_ = false;
       lock.unlock();
-      if (link) link->session->close();  // its threads end before the last reference goes
-      lose(std::move(lost));
+      host_->set_status(id_, DeviceStatus::kOnline, "");
       lock.lock();
-    } else if (!cancelling_.empty()) {
-      std::vector<TaskId> ids;
-      for (const auto& job : std::exchange(cancelling_, {}))
-        if (link_)
-          for (const auto& [id, running] : link_->running)
-            if (running == job) ids.push_back(id);
-      const auto link = link_;
-      lock.unlock();
-      if (!ids.empty()) link->session->cancel(ids);
-      lock.lock();
-    } else if (!starting_.empty()) {
-      auto jobs = std::exchange(starting_, {});
-      lock.unlock();
-      send(std::move(jobs));
-      lock.lock();
+    } else if (resting_) {
+      changed_.wait_until(lock, rest_until_);
     } else {
-      wake_.wait(lock);
+      changed_.wait(lock);
     }
   }
-  const auto link = std::exchange(link_, nullptr);
-  auto jobs = std::exchange(starting_, {});
-  auto lost = std::exchange(lost_, {});
+  end(lock, std::exchange(waiting_, {}), cancelled());
   lock.unlock();
-  if (link) link->session->close();  // gives back what runs
-  for (auto& f : lost) jobs.push_back(std::move(f.job));
-  fail(std::move(jobs), {ErrorCode::kCancelled, "the runtime was stopped"});
+  session_.reset();  // completes what ran there
+  lock.lock();
+  end(lock, std::exchange(lost_, {}), cancelled());
 }
 
-void WorkerDevice::send(std::vector<JobPtr>&& jobs) {
-  std::shared_ptr<Link> link;
-  std::vector<Task> tasks;
-  std::vector<JobPtr> stopped;
+// Starts a process and connects to it.
+void WorkerDevice::raise(Lock& lock) {
+  lock.unlock();
+  Failure failure;
+  std::shared_ptr<Session> made;
   try {
-    link = connect();
-    std::lock_guard lock(mutex_);
-    for (auto& job : jobs) {
-      if (job->stop.requested()) {
-        stopped.push_back(std::move(job));
-        continue;
-      }
-      tasks.push_back(task_of(*job, next_task_++));
-      job->began = now_ns();
-      link->running.emplace(tasks.back().id, std::move(job));
-    }
-  } catch (...) {
-    return fail(std::move(jobs), failure_now());
+    const std::string address = process_.start();
+    made = connect_session(address, policy_.connect_s);
+    made->set_sink([this](std::vector<Completion>&& done) { receive(std::move(done)); });
+    made->open_stream(kStream, std::vector<DeviceId>{0}, Order::kParallel);
+  } catch (const Error& e) {
+    failure = {ErrorCode::kDevice, "device '" + info().name + "' could not be started: " + e.what(), e.transient(),
+               e.retry_after_s()};
   }
-  fail(std::move(stopped), {ErrorCode::kCancelled, "the task was cancelled before it ran"});
-  if (tasks.empty()) return;
+  lock.lock();
+  if (failure) {
+    end(lock, std::exchange(waiting_, {}), failure);
+    return count_death(lock, true, failure.message);
+  }
+  session_ = std::move(made);
+  born_ = Clock::now();
+  dead_ = false;
+}
+
+Task WorkerDevice::forwarded(Job& job, TaskId id) const {
+  Task t;
+  t.id = id;
+  t.stream = kStream;
+  t.program = job.work.program;
+  t.bindings = std::move(job.work.bindings);  // nobody else needs them any more
+  t.observables = std::move(job.work.observables);
+  t.shots = job.work.shots;
+  t.outputs = job.work.outputs;
+  t.probability_qubits = job.work.probability_qubits;
+  t.seed = job.seed;
+  t.options = job.work.options;
+  if (job.deadline) {
+    const uint64_t now = now_ns();
+    t.deadline_ns = job.deadline > now ? job.deadline - now : 1;
+  }
+  return t;
+}
+
+void WorkerDevice::forward(Lock& lock) {
+  std::vector<Task> tasks;
+  const uint64_t now = now_ns();
+  for (auto& job : std::exchange(waiting_, {})) {
+    const TaskId id = next_id_++;
+    job->began = now;
+    tasks.push_back(forwarded(*job, id));
+    running_.emplace(id, std::move(job));
+  }
   std::vector<TaskId> ids;
   for (const auto& t : tasks) ids.push_back(t.id);
+  lock.unlock();
+  bool gone = false;
   try {
-    link->session->submit(std::move(tasks));
-  } catch (...) {
-    Failure failure = failure_now();
-    std::vector<Completion> refused;
-    for (TaskId id : ids) {
-      Result r;
-      r.failure = failure;
-      refused.push_back({id, kStream, std::move(r)});
-    }
-    receive(link, std::move(refused));
+    session_->submit(std::move(tasks));
+  } catch (const Error&) {  // the process had died before: none was taken
+    gone = true;
+  }
+  lock.lock();
+  if (!gone) return;
+  dead_ = true;
+  for (TaskId id : ids) {
+    auto node = running_.extract(id);
+    if (node) lost_.push_back(std::move(node.mapped()));
   }
 }
 
-// The link to a live process, made where there is none.
-std::shared_ptr<WorkerDevice::Link> WorkerDevice::connect() {
-  {
-    std::lock_guard lock(mutex_);
-    if (link_) return link_;
-  }
-  auto link = std::make_shared<Link>();
-  link->session = connect_session(start_(), kConnectSeconds);
-  const auto devices = link->session->devices();
-  if (devices.empty()) throw Error(ErrorCode::kDevice, "the worker of '" + info_.name + "' offers no device");
-  std::weak_ptr<Link> weak = link;  // the session, which holds the sink, is the link's own
-  link->session->set_sink([this, weak](std::vector<Completion>&& done) {
-    if (auto held = weak.lock()) receive(held, std::move(done));
-  });
-  const DeviceId first = devices.front().id;
-  link->session->open_stream(kStream, std::span(&first, 1), Order::kParallel);
-  std::lock_guard lock(mutex_);
-  link_ = link;
-  return link;
+void WorkerDevice::forward_cancels(Lock& lock) {
+  const std::vector<JobPtr> jobs = std::exchange(cancels_, {});
+  std::vector<TaskId> ids;
+  for (const auto& [id, job] : running_)
+    if (std::find(jobs.begin(), jobs.end(), job) != jobs.end()) ids.push_back(id);
+  if (ids.empty() || !session_) return;
+  lock.unlock();
+  session_->cancel(ids);
+  lock.lock();
 }
 
-// On the session's threads: results go up at once; for those whose process is gone, its last words are asked first, on
-// the device's thread.
-void WorkerDevice::receive(const std::shared_ptr<Link>& link, std::vector<Completion>&& done) {
-  std::vector<Finished> finished;
-  {
-    std::lock_guard lock(mutex_);
-    for (auto& c : done) {
-      auto node = link->running.extract(c.task);
-      if (node.empty()) continue;
-      Finished f{std::move(node.mapped()), std::move(c.result)};
-      f.job->ended = now_ns();
-      const auto code = f.result.failure.code;
-      const bool gone = code == ErrorCode::kConnectionLost || code == ErrorCode::kUnavailable;
-      (gone && !stopping_ ? lost_ : finished).push_back(std::move(f));
-    }
-    if (!lost_.empty()) wake_.notify_all();
-  }
-  if (!finished.empty()) host_->finished(std::move(finished));
-}
-
-void WorkerDevice::lose(std::vector<Finished>&& lost) {
-  std::string words;
-  try {
-    words = last_words_ ? last_words_() : lost.front().result.failure.message;
-  } catch (...) {
-    words = failure_now().message;
-  }
-  for (auto& f : lost) {
-    f.result = {};
-    f.result.failure = {ErrorCode::kDeviceLost, "device '" + info_.name + "': " + words, true};
-    if (f.job->stop.requested()) f.result.failure = {ErrorCode::kCancelled, "the task was cancelled while it ran"};
-  }
-  host_->finished(std::move(lost));
-}
-
-void WorkerDevice::fail(std::vector<JobPtr>&& jobs, const Failure& failure) {
+void WorkerDevice::receive(std::vector<Completion>&& completions) {
   std::vector<Finished> done;
-  for (auto& job : jobs) {
-    if (!job) continue;
-    Result r;
-    r.failure = failure;
-    done.push_back({std::move(job), std::move(r)});
+  const uint64_t now = now_ns();
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& c : completions) {
+      auto node = running_.extract(c.task);
+      if (!node) continue;
+      JobPtr job = std::move(node.mapped());
+      job->ended = now;
+      const auto code = c.result.failure.code;
+      if (code == ErrorCode::kConnectionLost || code == ErrorCode::kUnavailable || stopping_) {
+        lost_.push_back(std::move(job));
+        dead_ = true;
+      } else {
+        c.result.timing = {};
+        done.push_back({std::move(job), std::move(c.result)});
+      }
+    }
+    if (!done.empty()) fast_deaths_ = 0;
+    changed_.notify_one();
   }
   if (!done.empty()) host_->finished(std::move(done));
+}
+
+// The process is gone, and what ran in it with it.
+void WorkerDevice::bury(Lock& lock) {
+  const bool fast = Clock::now() - born_ < policy_.fast;
+  lock.unlock();
+  session_.reset();
+  std::string words;
+  try {
+    if (process_.last_words) words = process_.last_words();
+  } catch (const Error& e) {
+    words = e.what();
+  }
+  lock.lock();
+  dead_ = false;
+  const std::string reason =
+      "the worker process of device '" + info().name + "' died" + (words.empty() ? "" : ": " + words);
+  std::vector<JobPtr> lost, unwanted;
+  for (auto& job : std::exchange(lost_, {})) (job->stop.requested() ? unwanted : lost).push_back(std::move(job));
+  end(lock, std::move(unwanted), cancelled());
+  end(lock, std::move(lost), {ErrorCode::kDeviceLost, reason, true, 0.5});
+  count_death(lock, fast, reason);
+}
+
+void WorkerDevice::count_death(Lock& lock, bool fast, const std::string& reason) {
+  fast_deaths_ = fast ? fast_deaths_ + 1 : 0;
+  if (fast_deaths_ < policy_.fast_deaths) return;
+  fast_deaths_ = 0;
+  resting_ = true;
+  rest_until_ = Clock::now() + policy_.rest;
+  lock.unlock();
+  host_->set_status(id_, DeviceStatus::kFault,
+                    reason + "; " + std::to_string(policy_.fast_deaths) + " times in a row, next try in " +
+                        std::to_string(policy_.rest.count() / 1000) + " s");
+  lock.lock();
+}
+
+void WorkerDevice::end(Lock& lock, std::vector<JobPtr>&& jobs, const Failure& failure) {
+  if (jobs.empty()) return;
+  std::vector<Finished> done;
+  for (auto& j : jobs) done.push_back(failed(std::move(j), failure));
+  lock.unlock();
+  host_->finished(std::move(done));
+  lock.lock();
 }
 
 }  // namespace qfw::qpm

@@ -1,65 +1,76 @@
-// A device in another process, reached by the same Runtime protocol that applications speak.
+// A device served by another process over the Runtime protocol: started at the first task, and again after its death.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "qpm/api/native/session.h"
-#include "qpm/native/device.h"
+#include "qpm/native/device_described.h"
 
 namespace qfw::qpm {
 
-class WorkerDevice : public Device {
+class WorkerDevice : public DescribedDevice {
  public:
-  // `start` makes a process and returns its address; called at the first task and after each death. It may throw Error
-  // (its tasks then fail with it). `last_words` says how a process that went away ended. Both run on the device's own
-  // thread.
-  using Start = std::function<std::string()>;
-  using LastWords = std::function<std::string()>;
+  struct Process {
+    std::function<std::string()> start;       // starts a process, returns its address; throws Error
+    std::function<std::string()> last_words;  // how the last process ended; may be empty
+  };
+  struct Policy {
+    double connect_s = 20.0;
+    std::chrono::milliseconds fast{5000};    // a process that lives shorter died fast
+    int fast_deaths = 3;                     // in a row: the device is in fault
+    std::chrono::milliseconds rest{10'000};  // for this long
+  };
 
-  WorkerDevice(DeviceInfo info, Start start, LastWords last_words);
+  WorkerDevice(DeviceInfo info, Process process, Policy policy);
+  WorkerDevice(DeviceInfo info, Process process) : WorkerDevice(std::move(info), std::move(process), Policy()) {}
   ~WorkerDevice() override;
 
-  const DeviceInfo& info() const noexcept override { return info_; }
-  void check(const Task& task) const override;
   void start(std::vector<JobPtr>&& jobs) override;
   void cancel(const JobPtr& job) override;
   void stop() override;
 
  private:
-  // One life of the process.
-  struct Link {
-    std::shared_ptr<Session> session;
-    std::map<TaskId, JobPtr> running;  // under the device's mutex_
-  };
+  using Clock = std::chrono::steady_clock;
+  using Lock = std::unique_lock<std::mutex>;
 
+  // All of these run on the device's thread; the lock is given up around what may block.
   void run();
-  void send(std::vector<JobPtr>&& jobs);
-  std::shared_ptr<Link> connect();
-  void receive(const std::shared_ptr<Link>& link, std::vector<Completion>&& done);
-  void lose(std::vector<Finished>&& lost);
-  void fail(std::vector<JobPtr>&& jobs, const Failure& failure);
+  void bury(Lock& lock);
+  void raise(Lock& lock);
+  void forward(Lock& lock);
+  void forward_cancels(Lock& lock);
+  void count_death(Lock& lock, bool fast, const std::string& reason);
+  void end(Lock& lock, std::vector<JobPtr>&& jobs, const Failure& failure);
 
-  const DeviceInfo info_;
-  const Start start_;
-  const LastWords last_words_;
+  void receive(std::vector<Completion>&& completions);  // on the session's thread
+  Task forwarded(Job& job, TaskId id) const;
+
+  const Process process_;
+  const Policy policy_;
 
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable changed_;
+  std::vector<JobPtr> waiting_;                 // for the process
+  std::unordered_map<TaskId, JobPtr> running_;  // in the process, by the id given there
+  std::vector<JobPtr> cancels_;                 // to be passed on
+  std::vector<JobPtr> lost_;                    // with the process
+  bool dead_ = false;                           // the session's stream broke
   bool stopping_ = false;
-  std::vector<JobPtr> starting_;
-  std::vector<JobPtr> cancelling_;
-  std::vector<Finished> lost_;  // their process went away; waiting for its last words
-  std::shared_ptr<Link> link_;  // null: no process
-  TaskId next_task_ = 1;
-  std::thread thread_;  // last: uses all of the above
+  bool resting_ = false;  // in fault until `rest_until_`
+  Clock::time_point rest_until_;
+  std::shared_ptr<Session> session_;  // the device's thread alone
+  Clock::time_point born_;
+  int fast_deaths_ = 0;
+  TaskId next_id_ = 1;
+  std::thread thread_;
 };
 
 }  // namespace qfw::qpm
