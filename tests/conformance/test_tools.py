@@ -12,6 +12,7 @@ import dense
 import numpy as np
 import pytest
 
+from qfw import qpi
 from qfw.program import PauliSum, gates
 from qfw.toolchain import tools
 
@@ -135,3 +136,35 @@ def test_the_device_s_gates_and_coupling_are_kept_to(level: int) -> None:
         if item.op == "gate":
             assert item.name in ("U", "cz", "gphase")
             assert len(item.qubits) < 2 or tuple(item.qubits) in LINE.coupling
+
+
+@pytest.mark.parametrize(("specs", "device"), TOOLS)
+def test_on_a_real_stream(specs: Any, device: Any) -> None:
+    needs_qiskit(specs)
+    program = dense.random_program(21, ends="")
+    values = np.array([[0.3, -1.2], [1.0, 2.0]])
+    observables = (PauliSum([(0.5, "XY", [0, 2]), (-1.0, "Z", [3])]),)
+    if device is not None:
+        specs = [(s, {}) if isinstance(s, str) else s for s in specs]
+        line = {"coupling": list(device.coupling), "basis_gates": ["U", "cz"]}
+        specs = [(name, {**options, **line}) if name == "transpile" else (name, options) for name, options in specs]
+    with qpi.connect("embedded") as context:
+        outputs = ("statevector", "expectations")
+        task = qpi.Task(program, bindings=values, outputs=outputs, observables=observables, shots=0, context="mine")
+        queue = context.completion_queue()
+        mesh = context.mesh("statevec")
+        with mesh.stream(completions=queue, pipeline=context.tool_pipeline(*specs)) as stream:
+            stream.submit(task)
+            (done,) = queue.read(1, timeout=60)
+        assert done.context == "mine"
+        for row, own in zip(done.result.rows, values, strict=True):
+            state = dense.statevector(program, own)
+            assert np.abs(row.statevector - state).max() < 1e-9
+            assert abs(row.expectations[0] - dense.expectation(state, observables[0].terms)) < 1e-9
+        assert done.result.timing.tools_ns > 0
+        counted = dense.random_program(22)
+        run_one = qpi.Task(counted, bindings=values[:1], shots=20_000, seed=5)
+        found = mesh.run(run_one, timeout=60, pipeline=context.tool_pipeline(*specs)).rows[0].counts
+        wanted = dense.distribution(counted, values[0])
+        for key, count in found.items():
+            assert abs(count / 20_000 - wanted[int(key, 2)]) < 0.03
