@@ -29,6 +29,8 @@ class Device:
     coupling: tuple[tuple[int, int], ...] = ()
     options: dict[str, str] = field(default_factory=lambda: {"threads": "how many"})
     capacity: int = 1
+    queued: int = 0
+    status_reason: str = ""
 
 
 class Queue:
@@ -69,6 +71,9 @@ class Context:
     def devices(self) -> list[Device]:
         self.asked = True
         return self._devices
+
+    def device(self, name: str) -> Device:
+        return next(d for d in self._devices if d.name == name)
 
     def completion_queue(self) -> Queue:
         return Queue()

@@ -16,9 +16,9 @@ from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import Target
 
 from qfw import qpi
-from qfw.program.errors import Closed, InvalidArgument, LimitExceeded, QfwError
+from qfw.program.errors import Closed, InvalidArgument, LimitExceeded
 from qfw.qpi.adapters.qiskit import kinds, results
-from qfw.qpi.adapters.qiskit.batch import Batch
+from qfw.qpi.adapters.qiskit.batch import Batch, naming
 from qfw.qpi.adapters.qiskit.job import QFWJob
 from qfw.qpi.adapters.qiskit.options import DEFAULTS, RunOptions, device_properties, part_seed, run_options
 from qfw.qpi.adapters.qiskit.target import device_target
@@ -158,7 +158,10 @@ class QFWBackend(BackendV2):
             raise InvalidArgument(f"parameter_binds for {len(binds)} circuits; {len(circuits)} were given")
         entries, tasks = [], []
         for i, (circuit, bind) in enumerate(zip(circuits, binds, strict=True)):
-            tasks.append(_task(i, circuit, bind, want))
+            if not isinstance(circuit, QuantumCircuit):
+                raise InvalidArgument(f"circuit {i} is a {type(circuit).__name__}; a QuantumCircuit expected")
+            with naming(f"circuit {i} ({circuit.name!r})"):
+                tasks.append(_task(circuit, bind, want, part_seed(want.seed, i)))
             entries.append(results.entry(circuit))
         return QFWJob(self, self.submit(tasks, [e.name for e in entries]), entries, want)
 
@@ -203,6 +206,17 @@ class QFWBackend(BackendV2):
         """The properties it was made with."""
         return dict(self._properties)
 
+    def status(self) -> SimpleNamespace:
+        """The device as it is now: `operational`, `pending_jobs` (tasks that wait for it), `status_msg`."""
+        now = self.context.device(self.device.name)
+        return SimpleNamespace(
+            backend_name=self.name,
+            backend_version=self.backend_version,
+            operational=now.status in ("online", "starting", "busy"),
+            pending_jobs=now.queued,
+            status_msg=f"{now.status}: {now.status_reason}" if now.status_reason else now.status,
+        )
+
     def configuration(self) -> SimpleNamespace:
         """What BackendV1's configuration told, for code that still reads it."""
         return SimpleNamespace(
@@ -235,34 +249,31 @@ def _qubits(wanted: int, there: int) -> int:
     return min(int(wanted), there) if there else int(wanted)
 
 
-def _task(index: int, circuit: QuantumCircuit, bind: Mapping[Any, Any], want: RunOptions) -> Any:
+def _task(circuit: QuantumCircuit, bind: Mapping[Any, Any], want: RunOptions, seed: int | None) -> Any:
     start = time.perf_counter_ns()
-    if not isinstance(circuit, QuantumCircuit):
-        raise InvalidArgument(f"circuit {index} is a {type(circuit).__name__}; a QuantumCircuit expected")
-    try:
-        converted = to_program(circuit)
-        bindings = _bindings(circuit, converted, bind)
-    except QfwError as e:
-        raise type(e)(f"circuit {index} ({circuit.name!r}): {e}") from e
-    only_state = want.return_statevector and not circuit.clbits
-    outputs = [] if only_state else ["counts"]
-    if want.memory:
+    if not circuit.clbits and not want.return_statevector:
+        raise InvalidArgument(
+            "no classical bits, so nothing to count; add measure_all(), or ask for return_statevector"
+        )
+    converted = to_program(circuit)
+    outputs = ["counts"] if circuit.clbits else []
+    if want.memory and circuit.clbits:
         outputs.append("memory")
     if want.return_statevector:
         outputs.append("statevector")
     return qpi.Task(
         converted.program,
-        bindings=bindings,
+        bindings=_bindings(converted, bind),
         shots=want.shots,
         outputs=tuple(outputs),
-        seed=part_seed(want.seed, index),
+        seed=seed,
         priority=want.priority,
         options=want.device or None,
         convert_ns=time.perf_counter_ns() - start,
     )
 
 
-def _bindings(circuit: QuantumCircuit, converted: Converted, bind: Mapping[Any, Any]) -> Matrix | None:
+def _bindings(converted: Converted, bind: Mapping[Any, Any]) -> Matrix | None:
     """The bindings of Aer's `parameter_binds`; None where the circuit has no parameters."""
     if not converted.parameter_names:
         if bind:

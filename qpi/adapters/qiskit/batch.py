@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qfw.qpi.errors import Cancelled, ErrorAvailable, QfwError, WaitTimeout
+
+
+@contextlib.contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Puts `what` before the message of an error of qfw."""
+    try:
+        yield
+    except QfwError as e:
+        raise type(e)(f"{what}: {e}", transient=e.transient, retry_after=e.retry_after) from e
 
 
 class Batch:

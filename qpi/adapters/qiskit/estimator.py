@@ -16,10 +16,11 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from qfw import qpi
 from qfw.program import PauliSum
-from qfw.program.errors import InvalidArgument, QfwError
+from qfw.program.errors import InvalidArgument
 from qfw.qpi.adapters.qiskit import observables as obs
 from qfw.qpi.adapters.qiskit import results
 from qfw.qpi.adapters.qiskit.backend import QFWBackend
+from qfw.qpi.adapters.qiskit.batch import naming
 from qfw.qpi.adapters.qiskit.options import part_seed, run_options
 from qfw.qpi.adapters.qiskit.primitive_job import QFWPrimitiveJob
 from qfw.qpi.adapters.qiskit.sampler import bindings_of, check_backend, check_options
@@ -78,10 +79,8 @@ class QFWEstimatorV2(BaseEstimatorV2):
         seed = want.seed if self._seed is None else self._seed
         plans: list[_Exact | _Sampled] = []
         for i, pub in enumerate(coerced):
-            try:
+            with naming(f"PUB {i} ({pub.circuit.name!r})"):
                 plans.append(self._plan(pub, part_seed(seed, i)))
-            except QfwError as e:
-                raise type(e)(f"PUB {i} ({pub.circuit.name!r}): {e}") from e
         tasks = [task for plan in plans for task in plan.tasks]
         for task in tasks:
             task.priority, task.options = want.priority, want.device or None
@@ -152,6 +151,8 @@ class _Exact(_Plan):
         sums = [PauliSum(obs.as_sum(t)) for t in self.terms]
         free = bool(circuit.num_parameters)
         self.parts: list[tuple[Any, list[int]]] = []  # per task: rows, observables
+        if self.rows.size == 0:
+            return
         if free and pub.parameter_values.size * len(sums) > _WASTE * max(self.rows.size, 16):
             flat_rows, flat_which = self.rows.ravel(), self.which.ravel()
             self.parts = [(np.unique(flat_rows[flat_which == o]), [o]) for o in range(len(sums))]
@@ -177,6 +178,8 @@ class _Sampled(_Plan):
         self.groups = obs.group(pauli for terms in self.terms for pauli in terms)
         circuit = pub.circuit.remove_final_measurements(inplace=False) if pub.circuit.num_clbits else pub.circuit
         self.first_bit = circuit.num_clbits
+        if self.rows.size == 0:
+            self.groups = []
         for i, (basis, _) in enumerate(self.groups):
             measured = _measured(circuit, basis)
             self.add(measured, None, shots=self.shots, outputs=("memory",), seed=part_seed(seed, i))

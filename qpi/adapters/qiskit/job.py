@@ -77,8 +77,8 @@ class QFWJob(JobV1):
                 experiments.append(results.failed(what, self._batch.errors.get(i), want.shots))
                 continue
             for row in result.rows:
-                forms = {"memory": want.memory, "statevector": want.return_statevector}
-                forms["counts"] = bool(what.header["memory_slots"]) or not want.return_statevector
+                forms = {"counts": bool(what.header["memory_slots"]), "statevector": want.return_statevector}
+                forms["memory"] = want.memory and forms["counts"]
                 experiments.append(results.experiment(what, result, row, **forms))
         backend = self.backend()
         return Result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,11 @@ from qiskit.primitives.containers import BitArray, SamplerPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qfw import qpi
-from qfw.program.errors import InvalidArgument, QfwError
+from qfw.program.errors import InvalidArgument
 from qfw.qpi.adapters.qiskit import results
 from qfw.qpi.adapters.qiskit.backend import QFWBackend
-from qfw.qpi.adapters.qiskit.options import part_seed, run_options, whole
+from qfw.qpi.adapters.qiskit.batch import naming
+from qfw.qpi.adapters.qiskit.options import RunOptions, part_seed, run_options, whole
 from qfw.qpi.adapters.qiskit.primitive_job import QFWPrimitiveJob
 from qfw.toolchain.formats.qiskit import to_program
 from qfw.toolchain.tools.registry import near
@@ -62,33 +64,40 @@ class QFWSamplerV2(BaseSamplerV2):
             raise InvalidArgument("run() of no PUB; at least one expected")
         want = run_options(self._backend.options, self._run_options, self._backend.device.options)
         seed = want.seed if self._seed is None else self._seed
-        tasks = [self._task(i, pub, part_seed(seed, i), want) for i, pub in enumerate(coerced)]
-        batch = self._backend.submit(tasks, [pub.circuit.name for pub in coerced])
+        tasks: list[Any] = []
+        sampled = [bool(pub.circuit.clbits) and pub.parameter_values.size > 0 for pub in coerced]
+        for i, pub in enumerate(coerced):
+            if not pub.circuit.cregs:
+                warnings.warn(f"PUB {i} has no classical registers: its result is empty", UserWarning, stacklevel=2)
+            if sampled[i]:
+                with naming(f"PUB {i} ({pub.circuit.name!r})"):
+                    tasks.append(_task(pub, part_seed(seed, i), want))
+        names = [pub.circuit.name for pub, some in zip(coerced, sampled, strict=True) if some]
+        batch = self._backend.submit(tasks, names)
 
         def finish(done: Sequence[Any]) -> PrimitiveResult:
             self._backend.account(done)
-            parts = [_pub_result(pub, result) for pub, result in zip(coerced, done, strict=True)]
+            left = iter(done)
+            parts = [_pub_result(pub, next(left) if some else None) for pub, some in zip(coerced, sampled, strict=True)]
             return PrimitiveResult(parts, metadata={"version": 2})
 
         return QFWPrimitiveJob(batch, finish, want.timeout)
 
-    def _task(self, index: int, pub: SamplerPub, seed: int | None, want: Any) -> Any:
-        start = time.perf_counter_ns()
-        circuit = pub.circuit
-        try:
-            converted = to_program(circuit)
-        except QfwError as e:
-            raise type(e)(f"PUB {index} ({circuit.name!r}): {e}") from e
-        return qpi.Task(
-            converted.program,
-            bindings=bindings_of(pub, converted.columns) if converted.parameter_names else None,
-            shots=pub.shots,
-            outputs=("memory",),
-            seed=seed,
-            priority=want.priority,
-            options=want.device or None,
-            convert_ns=time.perf_counter_ns() - start,
-        )
+
+def _task(pub: SamplerPub, seed: int | None, want: RunOptions) -> Any:
+    start = time.perf_counter_ns()
+    converted = to_program(pub.circuit)
+    free = bool(converted.parameter_names)
+    return qpi.Task(
+        converted.program,
+        bindings=bindings_of(pub, converted.columns) if free else None,
+        shots=pub.shots if free else pub.shots * pub.parameter_values.size,
+        outputs=("memory",),
+        seed=seed,
+        priority=want.priority,
+        options=want.device or None,
+        convert_ns=time.perf_counter_ns() - start,
+    )
 
 
 def check_backend(backend: QFWBackend | None) -> QFWBackend:
@@ -117,19 +126,16 @@ def bindings_of(pub: Any, columns: Callable[[Any], Any]) -> Any:
 
 def _pub_result(pub: SamplerPub, result: Any) -> SamplerPubResult:
     shape = pub.parameter_values.shape
-    repeat = int(np.prod(shape)) if len(result.rows) == 1 else 1  # no parameters: one row stands for one element
-    memory = np.stack([row.memory for row in result.rows] * repeat)
-    memory = memory.reshape(*shape, pub.shots, memory.shape[-1])
+    width = (pub.circuit.num_clbits + 7) // 8
+    rows = [row.memory for row in result.rows] if result is not None else []
+    memory = np.concatenate(rows) if rows else np.zeros((pub.parameter_values.size * pub.shots, width), dtype=np.uint8)
+    memory = memory.reshape(*shape, pub.shots, width)
     index = {bit: i for i, bit in enumerate(pub.circuit.clbits)}
     arrays = {
         register.name: BitArray(results.select_bits(memory, [index[bit] for bit in register]), register.size)
         for register in pub.circuit.cregs
     }
-    metadata = {
-        "shots": pub.shots,
-        "circuit_metadata": pub.circuit.metadata,
-        "seed": result.seed,
-        "device": result.device,
-        "timing": results.timing(result),
-    }
+    metadata = {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata}
+    if result is not None:
+        metadata |= {"seed": result.seed, "device": result.device, "timing": results.timing(result)}
     return SamplerPubResult(DataBin(**arrays, shape=shape), metadata=metadata)

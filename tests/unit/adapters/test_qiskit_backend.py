@@ -237,6 +237,7 @@ def test_what_the_primitives_send_is_tolerated(context: manual.Context) -> None:
         ([], errors.InvalidArgument, "no circuit"),
         ([constant(1)] * 1025, errors.LimitExceeded, "1025 circuits; at most 1024"),
         ([3], errors.InvalidArgument, "circuit 0 is a int"),
+        ([QuantumCircuit(1, name="dumb")], errors.InvalidArgument, r"circuit 0 \('dumb'\): no classical bits"),
     ],
 )
 def test_bad_circuits(context: manual.Context, given: Any, error: type[Exception], says: str) -> None:
@@ -355,3 +356,5 @@ def test_names_of_old(context: manual.Context) -> None:
     assert backend.configuration().n_qubits == 10
     assert backend.configuration().max_experiments == 1024
     assert backend.properties() == {}
+    assert backend.status().operational
+    assert backend.status().status_msg == "online"

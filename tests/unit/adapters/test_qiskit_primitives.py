@@ -13,6 +13,7 @@ pytest.importorskip("qiskit", reason="qiskit is not installed")
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.primitives import BackendSamplerV2, StatevectorEstimator
+from qiskit.primitives.containers import BindingsArray
 from qiskit.providers import JobStatus
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp, Statevector
 
@@ -88,6 +89,28 @@ def test_pubs_differ_in_shots_and_seeds(context: manual.Context) -> None:
     assert job.status() is JobStatus.DONE
     assert job.done() and job.in_final_state() and not job.running() and not job.cancelled()
     assert len(job.metrics()) == 3
+
+
+def test_repeated_elements_of_a_constant_circuit_are_independent(context: manual.Context) -> None:
+    circuit = QuantumCircuit(8)
+    circuit.h(range(8))
+    circuit.measure_all()
+    bits = QFWSamplerV2(QFWBackend(), seed=1).run([(circuit, BindingsArray({}, shape=(3,)), 20)]).result()[0].data.meas
+    assert bits.array.shape == (3, 20, 1)
+    assert bits.array[0].tobytes() != bits.array[1].tobytes()
+
+
+def test_nothing_to_sample(context: manual.Context) -> None:
+    sampler = QFWSamplerV2(QFWBackend())
+    with pytest.warns(UserWarning, match="PUB 0 has no classical registers"):
+        result = sampler.run([QuantumCircuit(1)]).result()[0]
+    assert list(result.data.keys()) == []
+    empty = sampler.run([(ansatz(measure=True), np.zeros((0, 2)), 7)]).result()[0].data.meas
+    assert empty.array.shape == (0, 7, 1)
+    for precision in (0.0, 0.1):
+        pub = (ansatz(), "ZZZ", np.zeros((0, 2)))
+        assert QFWEstimatorV2(QFWBackend()).run([pub], precision=precision).result()[0].data.evs.shape == (0,)
+    assert context.messages == []
 
 
 def test_qiskit_s_own_sampler_over_the_backend(context: manual.Context) -> None:
@@ -220,6 +243,8 @@ def test_failures_and_timeouts(context: manual.Context) -> None:
         (lambda b: QFWSamplerV2(b).run([]), "no PUB"),
         (lambda b: QFWSamplerV2(b).run([ansatz(measure=True).assign_parameters([0, 0])], shots=0), "shots 0"),
         (lambda b: QFWSamplerV2(b, options={"run_options": {"sots": 1}}).run([QuantumCircuit(1, 1)]), "'shots'"),
+        (lambda b: QFWSamplerV2(b).run([(ansatz(measure=True), [float("nan"), 0])]), r"PUB 0 .*nan"),
+        (lambda b: QFWEstimatorV2(b).run([(ansatz(), "ZZZ", [float("inf"), 0])]), r"PUB 0 .*inf"),
         (lambda b: QFWEstimatorV2(b, default_precision=-1.0), "precision -1.0"),
         (lambda b: QFWEstimatorV2(b).run([]), "no PUB"),
     ],
