@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from qfw.qpi.errors import Cancelled, ErrorAvailable, QfwError, WaitTimeout
+from qfw.qpi.errors import Cancelled, ErrorAvailable, NotFound, QfwError, WaitTimeout
 
 
 @contextlib.contextmanager
@@ -34,6 +35,7 @@ class Batch:
         self.results: list[Any] = [None] * len(tasks)
         self.errors: dict[int, QfwError] = {}
         self._missing = len(tasks)
+        self._lock = threading.Lock()  # one thread may wait while others ask for the status
         if not tasks:
             return
         self._queue = context.completion_queue()
@@ -71,17 +73,20 @@ class Batch:
         """Takes in up to `count` completions; waits for all of them, an error or the timeout (WaitTimeout)."""
         try:
             for done in self._queue.read(count, timeout=timeout):
-                self._take(done.context, done.result)
+                self._take(done.context, done.result, None)
         except ErrorAvailable:
-            failed = self._queue.readerr()
-            self.errors[failed.context] = failed.error
-            self._take(failed.context, None)
+            with contextlib.suppress(NotFound):  # another thread took it
+                failed = self._queue.readerr()
+                self._take(failed.context, None, failed.error)
 
-    def _take(self, index: int, result: Any) -> None:
-        self.results[index] = result
-        self._missing -= 1
-        if self._missing == 0:
-            self._stream.close()
+    def _take(self, index: int, result: Any, error: QfwError | None) -> None:
+        with self._lock:
+            self.results[index] = result
+            if error is not None:
+                self.errors[index] = error
+            self._missing -= 1
+            if self._missing == 0:
+                self._stream.close()
 
     def wait(self, timeout: float | None) -> None:
         """Waits until all have ended.

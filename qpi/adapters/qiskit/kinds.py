@@ -142,5 +142,5 @@ def _warn_once(wanted: str) -> None:
             f"{wanted!r} is not installed here: the built-in simulator {_STAND_IN!r} runs its circuits instead "
             f"({STRICT}=1 makes this an error)",
             UserWarning,
-            stacklevel=5,
+            stacklevel=4,
         )

@@ -284,8 +284,9 @@ def test_nwqsim_stands_on_the_built_in_simulator_with_one_warning(context: manua
         "betype": QFWBackendType.QFW_TYPE_NWQSIM,
         "capability": QFWBackendCapability.QFW_CAP_STATEVECTOR,
     }
-    with pytest.warns(UserWarning, match="'nwqsim' is not installed.*'statevec'"):
+    with pytest.warns(UserWarning, match="'nwqsim' is not installed.*'statevec'") as seen:
         backend = QFWBackend(**arguments)
+    assert [w.filename for w in seen] == [__file__]
     assert backend.device.name == "statevec"
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -118,6 +118,20 @@ def test_cancel_reaches_what_runs(backend: QFWBackend) -> None:
     assert job.status() is JobStatus.CANCELLED
 
 
+def test_one_thread_waits_while_others_ask(backend: QFWBackend) -> None:
+    wide = QuantumCircuit(200)
+    wide.measure_all()
+    for _ in range(10):
+        job = backend.run([constant(i % 8, 3) for i in range(200)] + [wide] * 5, shots=5)
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(job.wait_for_final_state, wait=0) for _ in range(3)]
+            part = pool.submit(job.result, timeout=60, partial=True).result()
+            for one in asked:
+                one.result()
+        assert sum(e.success for e in part.results) == 200
+        assert job.status() is JobStatus.ERROR
+
+
 def test_a_timeout_leaves_the_work_going(backend: QFWBackend) -> None:
     job = backend.run([deep(layers=100) for _ in range(20)], shots=10, timeout=0.001)
     with pytest.raises(errors.WaitTimeout, match="of 20 not done"):
