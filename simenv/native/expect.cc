@@ -47,40 +47,44 @@ void walsh_hadamard(double* v, size_t n) {
       }
 }
 
-double signed_sum(const double* v, size_t n, uint64_t z) {
+// Above this many terms with one X mask, one transform gives them all.
+constexpr size_t kFewTerms = 4;
+
+// Terms of one group over the amplitudes [first, first + count), by a Walsh-Hadamard transform of each tile.
+double transformed_sum(const State& state, std::span<const Term> terms, size_t first, size_t count) {
+  alignas(64) double overlap[size_t{1} << kTileBits];
+  const size_t n = std::min(count, size_t{1} << kTileBits);
   double total = 0.0;
-  for (size_t j = 0; j < n; ++j) total += std::popcount(j & z) & 1 ? -v[j] : v[j];
+  for (size_t at = first; at < first + count; at += n) {
+    if (terms[0].x == 0) {
+      state.kernels().norms(state.data() + 2 * at, 0, n, overlap);
+    } else {
+      state.kernels().overlaps(state.data(), at, n, terms[0].x, terms[0].imaginary, overlap);
+    }
+    walsh_hadamard(overlap, n);
+    for (const Term& t : terms) total += (std::popcount(at & t.z) & 1 ? -t.weight : t.weight) * overlap[t.z & (n - 1)];
+  }
   return total;
 }
 
-// Terms of one group over the tile of amplitudes [first, first + n).
-double tile_sum(const State& state, std::span<const Term> terms, size_t first, size_t n, double* overlap) {
-  if (terms[0].x == 0) {
-    state.kernels().norms(state.data(), first, n, overlap);
-  } else {
-    state.kernels().overlaps(state.data(), first, n, terms[0].x, terms[0].imaginary, overlap);
-  }
-  double total = 0.0;
-  const bool transform = terms.size() > 4;
-  if (transform) walsh_hadamard(overlap, n);
-  for (const Term& t : terms) {
-    const double value = transform ? overlap[t.z & (n - 1)] : signed_sum(overlap, n, t.z & (n - 1));
-    total += (std::popcount(first & t.z) & 1 ? -t.weight : t.weight) * value;
-  }
-  return total;
+// An amplitude and its partner j ^ x give the same share: one of them is summed, twice.
+double single_sum(const State& state, const Term& term, size_t first, size_t count) {
+  const double sum = state.kernels().signed_sum(state.data(), first, count, term.x, term.z, term.imaginary);
+  return (term.x == 0 ? term.weight : 2.0 * term.weight) * sum;
 }
 
 double block_sum(const State& state, std::span<const Term> terms, size_t first, size_t count) {
-  alignas(64) double overlap[size_t{1} << kTileBits];
-  const size_t tile = std::min(count, size_t{1} << kTileBits);
   double total = 0.0;
-  for (size_t at = first; at < first + count; at += tile)
-    for (size_t i = 0; i < terms.size();) {
-      size_t j = i + 1;
-      while (j < terms.size() && terms[j].group() == terms[i].group()) ++j;
-      total += tile_sum(state, terms.subspan(i, j - i), at, tile, overlap);
-      i = j;
+  for (size_t i = 0; i < terms.size();) {
+    size_t j = i + 1;
+    while (j < terms.size() && terms[j].group() == terms[i].group()) ++j;
+    if (j - i > kFewTerms) {
+      total += transformed_sum(state, terms.subspan(i, j - i), first, count);
+    } else {
+      for (const Term& term : terms.subspan(i, j - i)) total += single_sum(state, term, first, count);
     }
+    i = j;
+  }
   return total;
 }
 

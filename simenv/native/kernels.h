@@ -50,6 +50,9 @@ struct Kernels {
   // out[i] = conj(amplitude(j ^ flip)) * amplitude(j), j = first + i: real parts, or imaginary parts. `flip` may reach
   // anywhere in the state.
   void (*overlaps)(const double* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out);
+  // Sum over j in [first, first + count), j without the highest bit of `flip`, of (-1)^popcount(j & z) times the real
+  // (or imaginary) part of conj(amplitude(j ^ flip)) * amplitude(j).
+  double (*signed_sum)(const double* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary);
   // To (re, im) pairs: in place when to == from.
   void (*interleave)(const double* from, size_t amplitudes, double* to);
 };

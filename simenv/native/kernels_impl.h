@@ -304,6 +304,53 @@ void overlaps(const double* data, size_t first, size_t count, uint64_t flip, boo
   }
 }
 
+constexpr uint64_t highest_bit(unsigned x) { return x >> 1 == 0 ? x : 2 * highest_bit(x >> 1); }
+
+template <unsigned X>
+double signed_sum_lanes(const double* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary) {
+  const uint64_t other = flip >> kLaneBits, z_groups = z >> kLaneBits;
+  const uint64_t half = other == 0 ? 0 : uint64_t{1} << (63 - __builtin_clzll(other));
+  Vec sum{};
+  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g) {
+    if ((g & half) != 0) {  // on to the next group without that bit
+      g = (g | (half - 1));
+      continue;
+    }
+    const double *p = data + 2 * kLanes * g, *q = data + 2 * kLanes * (g ^ other);
+    const Vec r = load(p), i = load(p + kLanes), s = permute<X % kLanes>(load(q)),
+              t = permute<X % kLanes>(load(q + kLanes));
+    const Vec sign = broadcast(__builtin_parityll(g & z_groups) ? -1.0 : 1.0);
+    sum = sum + sign * (imaginary ? s * i - t * r : s * r + t * i);
+  }
+  // Within a group: the lanes' own signs, and only those without the highest bit when it lies there.
+  const uint64_t skip = other != 0 || X == 0 ? 0 : highest_bit(X);
+  double total = 0.0;
+  for (unsigned l = 0; l < kLanes; ++l)
+    if ((l & skip) == 0) total += __builtin_parityll(l & z) ? -sum[l] : sum[l];
+  return total;
+}
+
+double signed_sum(const double* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary) {
+  switch (flip & kLaneMask) {
+    case 0:
+      return signed_sum_lanes<0>(data, first, count, flip, z, imaginary);
+    case 1:
+      return signed_sum_lanes<1>(data, first, count, flip, z, imaginary);
+    case 2:
+      return signed_sum_lanes<2>(data, first, count, flip, z, imaginary);
+    case 3:
+      return signed_sum_lanes<3>(data, first, count, flip, z, imaginary);
+    case 4:
+      return signed_sum_lanes<4>(data, first, count, flip, z, imaginary);
+    case 5:
+      return signed_sum_lanes<5>(data, first, count, flip, z, imaginary);
+    case 6:
+      return signed_sum_lanes<6>(data, first, count, flip, z, imaginary);
+    default:
+      return signed_sum_lanes<7>(data, first, count, flip, z, imaginary);
+  }
+}
+
 void interleave(const double* from, size_t amplitudes, double* to) {
   for (size_t first = 0; first < amplitudes; first += kLanes, from += 2 * kLanes, to += 2 * kLanes) {
     double group[2 * kLanes];
@@ -319,9 +366,9 @@ void interleave(const double* from, size_t amplitudes, double* to) {
 }  // namespace
 }  // namespace qfw::simenv
 
-#define QFW_KERNEL_TABLE(name, level)                                                                 \
-  namespace qfw::simenv {                                                                             \
-  extern const Kernels name;                                                                          \
-  const Kernels name = {                                                                              \
-      level, kLaneBits, phase, flip, swap, dense1, dense2, layer, norm, norms, overlaps, interleave}; \
+#define QFW_KERNEL_TABLE(name, level)                                                     \
+  namespace qfw::simenv {                                                                 \
+  extern const Kernels name;                                                              \
+  const Kernels name = {level, kLaneBits, phase, flip,     swap,       dense1,    dense2, \
+                        layer, norm,      norms, overlaps, signed_sum, interleave};       \
   }

@@ -1,6 +1,7 @@
 #include "simenv/native/sample.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -12,26 +13,43 @@ namespace {
 class KeyWriter {
  public:
   KeyWriter(std::span<const FinalBit> bits, const uint64_t* key, Tally& tally)
-      : bits_(bits), base_(key, key + tally.words()), tally_(tally) {
-    for (const FinalBit& f : bits_) base_[f.bit / 64] &= ~(uint64_t{1} << f.bit % 64);
-    scratch_.resize(base_.size());
+      : base_(key, key + tally.words()), tally_(tally) {
+    for (const FinalBit& f : bits) {
+      base_[f.bit / 64] &= ~(uint64_t{1} << f.bit % 64);
+      if (!runs_.empty() && runs_.back().continues(f)) {
+        runs_.back().mask = runs_.back().mask << 1 | 1;
+      } else {
+        runs_.push_back({f.qubit, f.bit / 64, f.bit % 64, 1});
+      }
+    }
+    scratch_ = base_;
   }
 
   void add(uint64_t index, uint64_t count) {
     std::copy(base_.begin(), base_.end(), scratch_.begin());
-    for (const FinalBit& f : bits_) scratch_[f.bit / 64] |= (index >> f.qubit & 1) << f.bit % 64;
+    for (const Run& run : runs_) scratch_[run.word] |= (index >> run.qubit & run.mask) << run.shift;
     tally_.add(scratch_.data(), count);
   }
 
  private:
-  std::span<const FinalBit> bits_;
+  struct Run {  // neighbouring qubits into neighbouring bits of one word
+    uint32_t qubit, word, shift;
+    uint64_t mask;
+
+    bool continues(const FinalBit& f) const {
+      const uint32_t length = static_cast<uint32_t>(std::popcount(mask));
+      return f.qubit == qubit + length && f.bit / 64 == word && f.bit % 64 == shift + length;
+    }
+  };
+
+  std::vector<Run> runs_;
   std::vector<uint64_t> base_, scratch_;
   Tally& tally_;
 };
 
-// `n` sorted uniforms in (0, 1): running sums of exponential gaps, scaled (L. Devroye, "Non-Uniform Random Variate
+// `n` sorted uniforms in (0, scale): running sums of exponential gaps (L. Devroye, "Non-Uniform Random Variate
 // Generation", V.3.1).
-std::vector<double> sorted_uniforms(uint64_t n, Random& random, const Stop& stop) {
+std::vector<double> sorted_uniforms(uint64_t n, double scale, Random& random, const Stop& stop) {
   std::vector<double> points(n);
   double sum = 0.0;
   for (uint64_t i = 0; i < n; ++i) {
@@ -39,7 +57,8 @@ std::vector<double> sorted_uniforms(uint64_t n, Random& random, const Stop& stop
     if ((i & 0xffff) == 0xffff) stop.check();
   }
   sum -= std::log(random.uniform());
-  for (double& p : points) p /= sum;
+  const double by = scale / sum;
+  for (double& p : points) p *= by;
   return points;
 }
 
@@ -47,19 +66,42 @@ struct Hit {
   uint64_t index, count;
 };
 
+constexpr size_t kTile = 64;
+
+double sum_of(const double* v, size_t n) {
+  double sums[4] = {};
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (size_t k = 0; k < 4; ++k) sums[k] += v[i + k];
+  for (; i < n; ++i) sums[0] += v[i];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 // The points [at, end) that fall into one block of weights, whose sums begin at `sum`.
 void find_hits(const double* weights, size_t count, uint64_t base, double sum, const double* at, const double* end,
                std::vector<Hit>& hits) {
-  size_t heaviest = 0;  // takes what rounding leaves over at the end of the block
-  for (size_t i = 0; i < count && at != end; ++i) {
-    if (weights[i] == 0.0) continue;
-    heaviest = i;
-    sum += weights[i];
-    const double* from = at;
-    while (at != end && *at < sum) ++at;
-    if (at != from) hits.push_back({base + i, static_cast<uint64_t>(at - from)});
+  for (size_t tile = 0; tile < count && at != end; tile += kTile) {
+    const size_t stop = std::min(count, tile + kTile);
+    const double here = sum_of(weights + tile, stop - tile);
+    if (here == 0.0) continue;
+    const double after = sum + here;
+    if (*at >= after) {
+      sum = after;
+      continue;
+    }
+    for (size_t i = tile; i < stop && at != end; ++i) {
+      if (weights[i] == 0.0) continue;
+      sum += weights[i];
+      const double* from = at;
+      while (at != end && *at < sum) ++at;
+      if (at != from) hits.push_back({base + i, static_cast<uint64_t>(at - from)});
+    }
+    sum = after;
   }
-  if (at != end) hits.push_back({base + heaviest, static_cast<uint64_t>(end - at)});
+  if (at == end) return;
+  size_t last = count - 1;  // takes what rounding left over
+  while (last > 0 && weights[last] == 0.0) --last;
+  hits.push_back({base + last, static_cast<uint64_t>(end - at)});
 }
 
 // Few basis states, many shots: one binomial for each state, conditional on those before.
@@ -94,18 +136,16 @@ void sample(const State& state, std::span<const FinalBit> bits, uint64_t shots, 
     return;
   }
   const size_t blocks = state.blocks(), each = std::min<uint64_t>(state.size(), uint64_t{1} << state.block_bits());
-  const std::vector<double> points = sorted_uniforms(shots, random, stop);
   std::vector<double> starts(blocks + 1, 0.0);
   state.for_blocks(blocks, [&](size_t b) {
     starts[b + 1] = k.norm(state.data() + 2 * b * each, 0, std::max(each, size_t{1} << k.lane_bits), 0);
   });
   stop.check();
   for (size_t b = 0; b < blocks; ++b) starts[b + 1] += starts[b];
-  std::vector<double> scaled(points);
-  for (double& p : scaled) p *= starts[blocks];
+  const std::vector<double> points = sorted_uniforms(shots, starts[blocks], random, stop);
   std::vector<std::vector<Hit>> hits(blocks);
   state.for_blocks(blocks, [&](size_t b) {
-    const double* begin = scaled.data();
+    const double* begin = points.data();
     const double* from = std::lower_bound(begin, begin + shots, starts[b]);
     const double* to = b + 1 == blocks ? begin + shots : std::lower_bound(from, begin + shots, starts[b + 1]);
     if (from == to) return;
