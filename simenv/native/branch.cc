@@ -47,7 +47,7 @@ class Follower {
  private:
   std::unique_ptr<State> new_state() {
     if (spare_) return std::move(spare_);
-    return std::make_unique<State>(kernels_, plan_.qubits, pool_, false);
+    return std::make_unique<State>(kernels_, plan_.qubits, pool_, false, stop_);
   }
 
   std::unique_ptr<State> replay(const std::vector<bool>& outcomes) {

@@ -91,14 +91,14 @@ struct Simulator::Impl {
 
   Outcome run_straight(const Request& request, const double* row, ThreadPool* pool, const Stop& stop) const {
     Outcome out;
-    State state(kernels, plan.qubits, pool, request.statevector);
+    State state(kernels, plan.qubits, pool, request.statevector, stop);
     state.start({row[0], row[1]});
     state.apply(plan, 0, row, stop);
     if (request.memory || request.counts) {
       Tally tally(plan.bits);
       const std::vector<uint64_t> key(tally.words(), 0);
       sample(state, plan.final_bits, request.shots, request.seed, key.data(), tally, stop);
-      tally.finish(request.seed, request.memory, request.counts, out);
+      tally.finish(request.seed, request.memory, request.counts, stop, out);
     }
     if (request.probabilities) out.probabilities = simenv::probabilities(state, request.probability_qubits, stop);
     out.expectations.reserve(request.observables.size());
@@ -117,7 +117,7 @@ struct Simulator::Impl {
       copies = static_cast<size_t>(std::clamp(spare, 0.0, static_cast<double>(kMaxCopies)));
     }
     if (request.shots != 0) follow_branches(plan, kernels, request, row, pool, stop, copies, tally);
-    tally.finish(request.seed, request.memory, request.counts, out);
+    tally.finish(request.seed, request.memory, request.counts, stop, out);
     return out;
   }
 };

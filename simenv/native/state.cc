@@ -12,6 +12,7 @@ using program::Complex;
 namespace {
 // Below, a state is evolved in scratch memory and copied out; from here on it is evolved where it will stay.
 constexpr unsigned kInPlaceQubits = 16;
+constexpr size_t kFill = size_t{1} << 20;
 
 uint64_t deposit(uint64_t bits, uint64_t mask) {  // the low bits of `bits` at the set positions of `mask`, in order
   uint64_t out = 0;
@@ -64,13 +65,17 @@ void fill_table(const Plan& plan, const Window& window, const Layer& layer, cons
 }
 }  // namespace
 
-State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep)
+State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep, const Stop& stop)
     : kernels_(kernels), qubits_(qubits), bits_(std::max(qubits, kernels.lane_bits)), pool_(pool) {
   const size_t amplitudes = size_t{1} << bits_;
   if (keep && qubits >= kInPlaceQubits) {
     kept_.reserve(amplitudes);
     advise_huge(kept_.data(), amplitudes * sizeof(Complex));
-    kept_.resize(amplitudes);
+    for (size_t filled = 0; filled < amplitudes;) {  // the reserved memory is written here for the first time
+      stop.check();
+      filled = std::min(amplitudes, filled + kFill);
+      kept_.resize(filled);
+    }
     data_ = reinterpret_cast<double*>(kept_.data());
   } else {
     buffer_ = Buffer(2 * amplitudes);

@@ -15,10 +15,10 @@ namespace qfw::simenv {
 
 class State {
  public:
-  // |0...0> times `factor`. `keep`: the memory is to be taken out with take(). `pool` may be null.
-  State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep);
+  // `keep`: the memory is to be taken out with take(). `pool` may be null.
+  State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep, const Stop& stop);
 
-  void start(program::Complex factor);
+  void start(program::Complex factor);  // |0...0> times `factor`
   void copy_from(const State& other);
   // The operations of one segment of the plan; `row` is what Plan::evaluate made.
   void apply(const Plan& plan, size_t segment, const double* row, const Stop& stop);

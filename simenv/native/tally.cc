@@ -53,7 +53,7 @@ void Tally::write_key(size_t entry, uint8_t* to) const {
   for (size_t b = 0; b < row_bytes_; ++b) to[b] = static_cast<uint8_t>(key[b / 8] >> (b % 8 * 8));
 }
 
-void Tally::finish(uint64_t seed, bool memory, bool counts, Outcome& out) {
+void Tally::finish(uint64_t seed, bool memory, bool counts, const Stop& stop, Outcome& out) {
   sort_and_merge();
   const size_t n = counts_.size();
   std::vector<uint8_t> packed(n * row_bytes_);
@@ -64,7 +64,11 @@ void Tally::finish(uint64_t seed, bool memory, bool counts, Outcome& out) {
     order.reserve(shots);
     for (size_t i = 0; i < n; ++i) order.insert(order.end(), counts_[i], static_cast<uint32_t>(i));
     Random random(seed, Purpose::kOrder);
-    for (size_t i = shots; i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
+    for (size_t i = shots; i > 1; --i) {
+      std::swap(order[i - 1], order[random.below(i)]);
+      if ((i & 0xffff) == 0) stop.check();
+    }
+    stop.check();
     out.memory.resize(shots * row_bytes_);
     for (size_t i = 0; i < shots; ++i)
       std::copy_n(packed.data() + order[i] * row_bytes_, row_bytes_, out.memory.data() + i * row_bytes_);

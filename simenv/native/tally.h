@@ -15,7 +15,7 @@ class Tally {
   uint32_t words() const noexcept { return words_; }  // per key; bit i is bit i % 64 of word i / 64
   void add(const uint64_t* key, uint64_t count);
   // Sorts by key, merges equal keys, and writes what is wanted. The order of shots is a permutation drawn from seed.
-  void finish(uint64_t seed, bool memory, bool counts, Outcome& out);
+  void finish(uint64_t seed, bool memory, bool counts, const Stop& stop, Outcome& out);
 
  private:
   void sort_and_merge();

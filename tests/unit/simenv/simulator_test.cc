@@ -198,7 +198,7 @@ TEST(Branches, ResultDoesNotDependOnTheMemoryForCopies) {
     Tally tally(plan.bits);
     follow_branches(plan, kernels(best_simd_level()), request, row.data(), nullptr, Stop(), copies, tally);
     Outcome out;
-    tally.finish(request.seed, true, true, out);
+    tally.finish(request.seed, true, true, Stop(), out);
     if (copies == 64) first = out;
     EXPECT_EQ(out.counts, first.counts);
     EXPECT_EQ(out.count_keys, first.count_keys);
@@ -256,7 +256,7 @@ TEST(Tally, KeysOfManyWordsComeSortedAsNumbers) {
   const uint64_t a[3] = {1, 0, 2}, b[3] = {5, 0, 1}, c[3] = {0, 9, 1};
   for (const uint64_t* key : {a, b, c, a, b}) tally.add(key, 2);
   Outcome out;
-  tally.finish(1, true, true, out);
+  tally.finish(1, true, true, Stop(), out);
   EXPECT_EQ(out.counts, (std::vector<uint64_t>{4, 2, 4}));
   EXPECT_EQ(out.memory.size(), 10u * 17);
   EXPECT_EQ(out.count_keys[0], 5);

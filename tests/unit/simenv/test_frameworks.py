@@ -1,4 +1,4 @@
-"""Random circuits agree with Qiskit's Statevector and PennyLane's default.qubit, for every row that names a class there.
+"""Random circuits agree with Qiskit's Statevector and PennyLane's default.qubit, on every row that names a class there.
 
 The circuits are put together here from the names in the gate table, so that this does not lean on our own converters.
 """

@@ -18,7 +18,7 @@ std::vector<program::Complex> run(const program::Program& program, std::span<con
   const Plan plan = make_plan(program, block_bits);
   std::vector<double> values(plan.row_doubles);
   plan.evaluate(row, values.data());
-  State state(kernels(level), program.num_qubits(), pool, true);
+  State state(kernels(level), program.num_qubits(), pool, true, Stop());
   state.start({values[0], values[1]});
   state.apply(plan, 0, values.data(), Stop());
   return state.take();
