@@ -47,6 +47,8 @@ class Mesh:
             order: "parallel", or "sequential": each task starts when the one before it has ended.
         """
         queue = None if completions is None else completions._native
+        if completions is not None and pipeline is not None:
+            completions._tools = True
         return Stream(self, self._context._native.stream(self._native, order, queue), pipeline)
 
     @overload

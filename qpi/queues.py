@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qfw.qpi.errors import ErrorAvailable, InvalidArgument, QfwError, task_error
+from qfw.qpi.errors import ErrorAvailable, InvalidArgument, NotFound, QfwError, task_error
 from qfw.qpi.pipeline import Expanded
 from qfw.qpi.result import Result
 
 if TYPE_CHECKING:
     from qfw._core import qpi as native
     from qfw.qpi.context import Context
+
+
+_ERROR_AVAILABLE = "the next entry is an error; take it with readerr()"
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class CompletionQueue:
     def __init__(self, context: Context, native: native.CompletionQueue) -> None:
         self._context = context
         self._native = native
+        self._tools = False  # whether a stream with a pipeline completes here
 
     def read(self, n: int = 1, timeout: float | None = None) -> list[Completion]:
         """Waits for `n` successes and takes them.
@@ -49,10 +52,35 @@ class CompletionQueue:
         """
         if n < 1:
             raise InvalidArgument(f"read({n}): at least 1 completion must be asked for")
-        entries = self._native.read(n, -1.0 if timeout is None else timeout)
+        wait = -1.0 if timeout is None else timeout
+        if self._tools:
+            return self._read_reduced(n, wait)
+        entries = self._native.read(n, n, wait)
         if entries is None:
-            raise ErrorAvailable("the next entry is an error; take it with readerr()")
-        return [_success(*entry) for entry in entries]
+            raise ErrorAvailable(_ERROR_AVAILABLE)
+        return [Completion(id, context, Result(natives[0])) for id, context, natives in entries]
+
+    def _read_reduced(self, n: int, wait: float) -> list[Completion]:
+        """One by one: a tool that cannot reduce makes an error of its own operation, and those behind it wait."""
+        done: list[Completion] = []
+        entries = self._native.read(n, 1, wait)
+        while entries:
+            id, context, natives = entries[0]
+            if not isinstance(context, Expanded):
+                done.append(Completion(id, context, Result(natives[0])))
+            else:
+                try:
+                    done.append(Completion(id, context.context, context.reduce(natives)))
+                except QfwError as error:
+                    self._native.put_back(id, context.context, error.code, str(error))
+                    entries = None
+                    break
+            if len(done) == n:
+                return done
+            entries = self._native.read(1, 1, 0.0)
+        if entries is None and not done:
+            raise ErrorAvailable(_ERROR_AVAILABLE)
+        return done
 
     def readerr(self) -> Completion:
         """Takes the error at the head of the queue.
@@ -62,8 +90,6 @@ class CompletionQueue:
         """
         entry = self._native.read_error()
         if entry is None:
-            from qfw.qpi.errors import NotFound
-
             raise NotFound("the head of the queue is not an error")
         operation, context, natives = entry
         if isinstance(context, Expanded):
@@ -99,12 +125,3 @@ class CompletionQueue:
     def close(self) -> None:
         """Wakes waiting threads with Closed; what is there can still be read."""
         self._native.close()
-
-
-def _success(operation: int, context: Any, natives: Sequence[native.Result]) -> Completion:
-    if isinstance(context, Expanded):
-        try:
-            return Completion(operation, context.context, context.reduce(natives))
-        except QfwError as error:  # a tool that cannot reduce fails its own operation, not the others of this read
-            return Completion(operation, context.context, None, error)
-    return Completion(operation, context, Result(natives[0]))

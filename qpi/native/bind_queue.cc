@@ -10,12 +10,12 @@ py::tuple entry_to(Operation& operation) {
   return py::make_tuple(operation.id, context_to(operation.context), results_to(std::move(operation.results)));
 }
 
-// Waits for `count` entries; None when the head is an error. WaitTimeout leaves everything in the queue.
-py::object read(CompletionQueue& queue, size_t count, double timeout) {
+// Waits for `count` entries and takes up to `most`; None when the head is an error. WaitTimeout takes nothing.
+py::object read(CompletionQueue& queue, size_t count, size_t most, double timeout) {
   std::vector<OperationPtr> taken;
   ReadStatus status = ReadStatus::kEmpty;
   const bool in_time = patiently(timeout, [&](Deadline deadline) {
-    status = queue.read(taken, count, count, deadline);
+    status = queue.read(taken, most, count, deadline);
     return status != ReadStatus::kTimeout;
   });
   if (status == ReadStatus::kError) return py::none();
@@ -26,6 +26,16 @@ py::object read(CompletionQueue& queue, size_t count, double timeout) {
   py::list out(taken.size());
   for (size_t i = 0; i < taken.size(); ++i) out[i] = entry_to(*taken[i]);
   return std::move(out);
+}
+
+// Makes an error of an entry that was read as a success.
+void put_back(CompletionQueue& queue, OperationId id, py::handle context, int code, const std::string& message) {
+  auto operation = std::make_unique<Operation>();
+  operation->id = id;
+  operation->context = context_from(context);
+  operation->results.resize(1);
+  operation->results[0].failure = {static_cast<ErrorCode>(code), message, false, 0.0};
+  queue.put_back(std::move(operation));
 }
 
 py::object read_error(CompletionQueue& queue) {
@@ -48,7 +58,8 @@ bool wait(CompletionQueue& queue, double timeout) {
 void bind_queue(py::module_& m) {
   using py::literals::operator""_a;
   py::class_<CompletionQueue, std::shared_ptr<CompletionQueue>>(m, "CompletionQueue")
-      .def("read", &read, "count"_a, "timeout"_a)
+      .def("read", &read, "count"_a, "most"_a, "timeout"_a)
+      .def("put_back", &put_back, "id"_a, "context"_a, "code"_a, "message"_a)
       .def("read_error", &read_error)
       .def("wait", &wait, "timeout"_a)
       .def("signal", &CompletionQueue::signal)

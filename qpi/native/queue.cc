@@ -96,8 +96,7 @@ OperationPtr CompletionQueue::pop() {
 ReadStatus CompletionQueue::read(std::vector<OperationPtr>& out, size_t max, size_t at_least, Deadline deadline) {
   Lock lock(mutex_);
   bool signalled = false;
-  if (!await(lock, deadline.poll() ? 1 : std::clamp<size_t>(at_least, 1, std::max<size_t>(max, 1)), deadline,
-             signalled))
+  if (!await(lock, deadline.poll() ? 1 : std::max<size_t>(at_least, 1), deadline, signalled))
     return signalled ? ReadStatus::kSignalled : deadline.poll() ? ReadStatus::kEmpty : ReadStatus::kTimeout;
   size_t count = std::min(max, entries_.size());
   if (!errors_.empty()) {
@@ -117,6 +116,15 @@ OperationPtr CompletionQueue::read_error() {
   auto head = pop();
   update_fd();
   return head;
+}
+
+void CompletionQueue::put_back(OperationPtr operation) {
+  Lock lock(mutex_);
+  --popped_;  // may wrap: positions are only compared with one another
+  errors_.push_front(popped_);
+  entries_.push_front(std::move(operation));
+  update_fd();
+  arrived_.notify_all();
 }
 
 bool CompletionQueue::wait(Deadline deadline) {

@@ -36,14 +36,15 @@ class CompletionQueue : public Receiver {
   // Waits until `at_least` successes are at the head, or an error is among the first `at_least`, or all that is
   // outstanding is in; then takes up to `max` successes off the head. Throws kClosed when closed and empty.
   ReadStatus read(std::vector<OperationPtr>& out, size_t max, size_t at_least, Deadline deadline);
-  OperationPtr read_error();     // null when the head is no error
-  bool wait(Deadline deadline);  // until an entry is there; false at the deadline or when signalled
-  void signal();                 // wakes every waiting call once
-  uint64_t signals() const;      // how often signal() was called
-  int fd();                      // an eventfd, readable exactly while entries are there; the queue's own
-  size_t size() const;           // entries there
-  size_t outstanding() const;    // operations whose entry is still to come
-  void close();                  // waiting calls end; entries already there can still be read
+  OperationPtr read_error();              // null when the head is no error
+  void put_back(OperationPtr operation);  // at the head: a failed entry whose failure was found only after the read
+  bool wait(Deadline deadline);           // until an entry is there; false at the deadline or when signalled
+  void signal();                          // wakes every waiting call once
+  uint64_t signals() const;               // how often signal() was called
+  int fd();                               // an eventfd, readable exactly while entries are there; the queue's own
+  size_t size() const;                    // entries there
+  size_t outstanding() const;             // operations whose entry is still to come
+  void close();                           // waiting calls end; entries already there can still be read
 
  private:
   using Lock = std::unique_lock<std::mutex>;
