@@ -39,7 +39,7 @@ def qiskit_remote(repetitions: int) -> dict[str, Figure]:
     """The same circuits by qiskit.remote, run by this file in .venv-a."""
     python = ROOT / ".venv-a/bin/python"
     if not python.exists():
-        print(f"no qiskit.remote: {python} is not there", file=sys.stderr)
+        print(f"no qiskit.remote: {python} is not there (scripts/dev/setup-a makes it)", file=sys.stderr)
         return {}
     done = subprocess.run(
         [python, __file__, "--qiskit-remote", "--repetitions", str(min(repetitions, 3))],

@@ -18,10 +18,9 @@ from report import DeviceLog, Report
 
 DEVICES = ("lightning.qubit", "qfw.device", "qiskit.remote")
 NO_PENNYLANE_QISKIT = """\
---device qiskit.remote needs the package pennylane-qiskit, whose pinned versions do not go with the newest Qiskit.
-Give it an environment of its own:
-    python3 -m venv .venv-a
-    .venv-a/bin/pip install 'qiskit==2.3.0' 'qiskit-aer~=0.17.2' 'pennylane-qiskit==0.45.0' '.[pennylane]'
+--device qiskit.remote needs the package pennylane-qiskit==0.45.0, whose pins do not go with the newest Qiskit.
+scripts/dev/setup-a makes an environment of its own for it:
+    scripts/dev/setup-a
     .venv-a/bin/python examples/vqls/vqls.py --device qiskit.remote"""
 
 
