@@ -105,6 +105,7 @@ void WorkerDevice::raise(Lock& lock) {
     return count_death(lock, true, failure.message);
   }
   session_ = std::move(made);
+  served_ = false;
   born_ = Clock::now();
   dead_ = false;
 }
@@ -147,11 +148,20 @@ void WorkerDevice::forward(Lock& lock) {
     gone = true;
   }
   lock.lock();
+  const bool idle_death = std::exchange(served_, !gone);
   if (!gone) return;
   dead_ = true;
-  for (TaskId id : ids) {
-    auto node = running_.extract(id);
-    if (node) lost_.push_back(std::move(node.mapped()));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    auto node = running_.extract(ids[i]);
+    if (!node) continue;
+    JobPtr job = std::move(node.mapped());
+    if (!idle_death) {
+      lost_.push_back(std::move(job));
+      continue;
+    }
+    job->work.bindings = std::move(tasks[i].bindings);  // it died with nothing to do: the next process gets them
+    job->work.observables = std::move(tasks[i].observables);
+    waiting_.push_back(std::move(job));
   }
 }
 

@@ -63,6 +63,7 @@ class WorkerDevice : public DescribedDevice {
   std::vector<JobPtr> cancels_;                 // to be passed on
   std::vector<JobPtr> lost_;                    // with the process
   bool dead_ = false;                           // the session's stream broke
+  bool served_ = false;                         // this process has taken tasks
   bool stopping_ = false;
   bool resting_ = false;  // in fault until `rest_until_`
   Clock::time_point rest_until_;
