@@ -13,7 +13,7 @@ pytest.importorskip("qiskit", reason="qiskit is not installed")
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.primitives import BackendSamplerV2, StatevectorEstimator
-from qiskit.primitives.containers import BindingsArray
+from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.providers import JobStatus
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp, Statevector
 
