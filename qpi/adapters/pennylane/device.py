@@ -80,6 +80,7 @@ class QFWDevice(Device):
         self._context = qpi.connect(endpoint)
         weakref.finalize(self, self._context.close)
         self._mesh = self._context.mesh(*names)
+        self._max_rows = min(d.max_rows for d in self._mesh.devices)
         self._options = dict(options) if options else None
         self._timeout = timeout
         if isinstance(seed, str) and seed == "global":
@@ -138,18 +139,20 @@ class QFWDevice(Device):
         return tuple(out)
 
     def _jobs(self, circuits: Sequence[Any]) -> list[tuple[qpi.Task, _Job]]:
-        jobs: dict[tuple[int, int], _Job] = {}
+        jobs: list[_Job] = []
+        latest: dict[tuple[int, int], _Job] = {}
         started = perf_counter_ns()
         for position, tape in enumerate(circuits):
             plan, values = self._plan(tape)
             shots = tape.shots.total_shots or 0
-            job = jobs.get((id(plan), shots))
-            if job is None:
-                job = jobs[id(plan), shots] = _Job(plan, shots, [], [])
+            job = latest.get((id(plan), shots))
+            if job is None or len(job.rows) >= self._max_rows:
+                job = latest[id(plan), shots] = _Job(plan, shots, [], [])
+                jobs.append(job)
             job.rows.append(row(values))
             job.positions.append(position)
         spent = (perf_counter_ns() - started) // max(len(jobs), 1)
-        return [(self._task(job, spent), job) for job in jobs.values()]
+        return [(self._task(job, spent), job) for job in jobs]
 
     def _task(self, job: _Job, convert_ns: int) -> qpi.Task:
         plan = job.plan

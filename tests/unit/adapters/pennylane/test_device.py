@@ -123,6 +123,31 @@ def test_a_batch_is_one_message(device: Any) -> None:
     assert [len(task.bindings) for task in message] == [4, 4]  # two structures, four rows each
 
 
+def test_a_task_has_at_most_the_rows_of_the_device(device: Any) -> None:
+    device._max_rows = 3
+    counted = device._mesh = _Counted(device._mesh)
+    tapes = [qml.tape.QuantumScript([qml.RX(0.1 * i, 0)], [qml.expval(qml.Z(0))]) for i in range(8)]
+    found, expected = _both(device, tapes)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert [len(task.bindings) for task in counted.messages[0]] == [3, 3, 2]
+
+
+@pytest.mark.parametrize("name", ["aer"])
+def test_another_device_of_qfw(name: str) -> None:
+    pytest.importorskip("qiskit_aer", reason="Aer is not installed")
+    device = qml.device("qfw.device", wires=2, device=name, endpoint="embedded", seed=5)
+
+    def circuit(x: Any) -> Any:
+        qml.RX(x, 0)
+        qml.ctrl(qml.S(1), 0, control_values=[0])
+        qml.IsingXY(x, [0, 1])
+        return qml.expval(qml.X(0) @ qml.Z(1)), qml.probs(wires=[1, 0]), qml.state()
+
+    expected = qml.QNode(circuit, qml.device("default.qubit", wires=2))(0.7)
+    for one, other in zip(qml.QNode(circuit, device)(0.7), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-10)
+
+
 def test_the_tracker_counts(device: Any) -> None:
     node = qml.QNode(lambda: qml.expval(qml.Z(0)), device)
     with qml.Tracker(device) as tracker:
