@@ -170,6 +170,13 @@ struct ThreadState {
   ThreadState() { released.emplace(); }
 };
 
+// Waits for a thread that may need the global lock: without it, whoever drops the last reference to a runtime.
+void wait_unlocked(const std::function<void()>& wait) {
+  if (!Py_IsInitialized() || !PyGILState_Check()) return wait();
+  const py::gil_scoped_release unlock;
+  wait();
+}
+
 DeviceId add_python_device(Runtime& runtime, const py::dict& info, const py::object& code, double patience_s) {
   auto state = std::make_shared<std::unique_ptr<ThreadState>>();
   PythonDevice::Code calls;
@@ -180,6 +187,7 @@ DeviceId add_python_device(Runtime& runtime, const py::dict& info, const py::obj
     (*state)->released.reset();
     state->reset();
   };
+  calls.away = &wait_unlocked;
   // No Python here, and no clean-up: the code that is stuck may hold the global lock, and nobody waits for it.
   std::function<void()> stuck = [] { ::_exit(kStuckStatus); };
   const DeviceInfo described = device_info_from(info);
@@ -202,6 +210,7 @@ DeviceId add_worker(Runtime& runtime, const py::dict& info, const py::function& 
   WorkerDevice::Process process;
   process.start = [ref = PyRef(start)] { return call_for_text(ref); };
   if (!last_words.is_none()) process.last_words = [ref = PyRef(last_words)] { return call_for_text(ref); };
+  process.away = &wait_unlocked;
   const DeviceInfo described = device_info_from(info);
   const py::gil_scoped_release unlock;
   return runtime.add_device(std::make_unique<WorkerDevice>(described, std::move(process)));

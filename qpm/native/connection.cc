@@ -214,7 +214,7 @@ void Connection::submit(const pb::Submit& submit) {
     const pb::Task& wire_task = submit.tasks(static_cast<int>(i));
     Task& task = tasks[i];
     Failure& failure = failures[i];
-    if (failure.code == ErrorCode::kNotFound) failure = find_program(wire_task.program(), task);
+    if (failure) failure = find_program(wire_task.program(), task);  // put by this message?
     if (Failure f = wire::take(wire_task, task); f && !failure) failure = std::move(f);
     if (auto found = bindings_.find(task.id); found != bindings_.end()) {
       task.bindings.values = std::move(found->second.probabilities);

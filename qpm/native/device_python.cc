@@ -67,8 +67,11 @@ void PythonDevice::stop() {
     watch_wake_.notify_all();
   }
   give_back({never_run.begin(), never_run.end()}, {ErrorCode::kCancelled, "the runtime was stopped"});
-  if (thread_.joinable()) thread_.join();
-  if (watcher_.joinable()) watcher_.join();
+  const auto join = [this] {
+    if (thread_.joinable()) thread_.join();
+    if (watcher_.joinable()) watcher_.join();
+  };
+  code_.away ? code_.away(join) : join();
 }
 
 void PythonDevice::run() {

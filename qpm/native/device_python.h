@@ -22,6 +22,9 @@ class PythonDevice : public DescribedDevice {
     std::function<std::vector<Result>(const std::vector<JobPtr>&)> execute;
     std::function<void()> thread_begins;  // on that thread, before and after everything else
     std::function<void()> thread_ends;
+    // Wraps a wait for that thread, which may need what the waiting thread holds (Python's global lock). Empty: just
+    // waits.
+    std::function<void(const std::function<void()>&)> away;
   };
 
   // A batch whose tasks have all been cancelled, or are past their deadlines, for `patience_s` seconds and which does

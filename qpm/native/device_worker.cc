@@ -53,7 +53,10 @@ void WorkerDevice::stop() {
     stopping_ = true;
     changed_.notify_one();
   }
-  if (thread_.joinable()) thread_.join();
+  const auto join = [this] {
+    if (thread_.joinable()) thread_.join();
+  };
+  process_.away ? process_.away(join) : join();
 }
 
 void WorkerDevice::run() {

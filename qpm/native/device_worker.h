@@ -21,6 +21,8 @@ class WorkerDevice : public DescribedDevice {
   struct Process {
     std::function<std::string()> start;       // starts a process, returns its address; throws Error
     std::function<std::string()> last_words;  // how the last process ended; may be empty
+    // Wraps a wait for the thread that calls those two; may be empty.
+    std::function<void(const std::function<void()>&)> away;
   };
   struct Policy {
     double connect_s = 20.0;

@@ -13,8 +13,6 @@ namespace pb = api::v1;
 constexpr uint64_t kMessageBytes = 1u << 20;  // completions are merged up to about this size
 constexpr size_t kMessageCount = 1024;
 constexpr uint64_t kSmallBytes = 256u << 10;
-constexpr uint64_t kHighBytes = 256ull << 20;  // of results that wait: the session pauses
-constexpr uint64_t kLowBytes = 64ull << 20;
 
 uint64_t weight(const Completion& c) {
   uint64_t total = 256 + c.result.failure.message.size();
@@ -36,7 +34,7 @@ void Outbox::push(std::vector<Completion>&& completions, bool wake) {
       bytes_ += weight(c);
       waiting_.push_back(std::move(c));
     }
-    if (bytes_ > kHighBytes && !pressed_) press = pressed_ = true;
+    if (bytes_ > limits_.outbox_bytes && !pressed_) press = pressed_ = true;
   }
   if (wake) filled_.notify_one();
   if (press) pressure_(true);
@@ -62,7 +60,7 @@ bool Outbox::take(std::vector<Completion>& batch) {
       batch.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
-    if (pressed_ && bytes_ < kLowBytes) {
+    if (pressed_ && bytes_ < limits_.outbox_bytes / 4) {
       release = true;
       pressed_ = false;
     }

@@ -262,7 +262,7 @@ void GrpcSession::welcome(const pb::Welcome& w) {
   std::lock_guard lock(mutex_);
   window_ = w.window();
   const auto& l = w.limits();
-  limits_ = {l.message_bytes(), l.inline_bytes(), l.chunk_bytes(), l.program_bytes(), l.task_bytes()};
+  limits_ = {l.message_bytes(), l.inline_bytes(), l.chunk_bytes(), l.program_bytes(), l.task_bytes(), 0};
   limits_.chunk_bytes = std::clamp<uint64_t>(limits_.chunk_bytes & ~7ull, 8, 32u << 20);
   // Processes of one host share the monotonic clock; between hosts the greeting is the estimate.
   const bool same_host = address_.starts_with("unix:");

@@ -33,6 +33,7 @@ struct Limits {
   uint64_t chunk_bytes = 1ull << 20;
   uint64_t program_bytes = 64ull << 20;
   uint64_t task_bytes = 1ull << 30;
+  uint64_t outbox_bytes = 256ull << 20;  // of results that a client has not taken: above, its session pauses
 };
 
 void put(const qpm::Failure& failure, pb::Failure& out);

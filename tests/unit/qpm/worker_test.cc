@@ -1,12 +1,12 @@
-// A device in another process, played by a second runtime behind a socket: results, death, fast deaths, refusal to start.
-#include "qpm/native/device_worker.h"
-
+// A device in another process, played by a second runtime behind a socket: results, death, fast deaths, refusal to
+// start.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <string>
 
+#include "qpm/native/device_worker.h"
 #include "qpm/native/server_grpc.h"
 #include "tests/unit/qpm/fixture.h"
 
