@@ -73,7 +73,8 @@ template <typename T>
 void take_array(const py::dict& row, const char* name, std::optional<size_t> entries, std::vector<T>& out) {
   if (!row.contains(name)) return;
   const auto array = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(row[name]);
-  if (!array) throw py::error_already_set();
+  if (!array)
+    throw Error(ErrorCode::kDevice, std::string("the device gave '") + name + "' that is no array of numbers");
   const auto found = static_cast<size_t>(array.size());
   if (entries && found != *entries)
     throw Error(ErrorCode::kDevice, std::string("the device gave '") + name + "' with " + std::to_string(found) +

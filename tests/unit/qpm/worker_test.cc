@@ -134,7 +134,9 @@ TEST_F(WorkerTest, ThreeRefusalsPutItIntoFaultForAWhile) {
     const Failure f = c.run(counts_task(i, ghz(2))).failure;
     EXPECT_NE(f.message.find("no licence"), std::string::npos) << f.message;
     fault = f.code == ErrorCode::kUnavailable;
-    if (!fault) EXPECT_EQ(f.code, ErrorCode::kDevice);
+    if (!fault) {
+      EXPECT_EQ(f.code, ErrorCode::kDevice);
+    }
   }
   EXPECT_TRUE(fault);
   const auto end = std::chrono::steady_clock::now() + test::kPatience;
