@@ -44,6 +44,10 @@ void check_request(const Program& program, const Request& request) {
     throw Error(ErrorCode::kInvalidArgument, "the row has " + std::to_string(request.row.size()) +
                                                  " values; the program has " +
                                                  std::to_string(program.num_parameters()) + " parameters");
+  for (size_t i = 0; i < request.row.size(); ++i)
+    if (!std::isfinite(request.row[i]))
+      throw Error(ErrorCode::kInvalidArgument, "the row's value " + std::to_string(i) + " is " +
+                                                   std::to_string(request.row[i]) + "; it must be finite");
   if ((request.memory || request.counts) && request.shots == 0)
     throw Error(ErrorCode::kInvalidArgument, "counts or memory need at least 1 shot, found 0");
   uint64_t seen = 0;
@@ -161,7 +165,7 @@ void Simulator::check_memory(const Program& program, const Request& request) {
 double Simulator::estimate_ns(const Program& program, const Request& request) noexcept {
   const double amplitudes = std::ldexp(1.0, static_cast<int>(std::min(program.num_qubits(), kMaxSimulatedQubits)));
   const double gates = static_cast<double>(program.instructions().size());
-  return 1000.0 + gates * (20.0 + 0.3 * amplitudes) + 20.0 * static_cast<double>(request.shots);
+  return 1000.0 + gates * (15.0 + 0.1 * amplitudes) + 20.0 * static_cast<double>(request.shots);
 }
 
 Outcome Simulator::run(const Request& request, ThreadPool* pool, const Stop& stop) const {

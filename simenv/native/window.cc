@@ -18,7 +18,7 @@ class Picker {
  public:
   Picker(const std::vector<PlanOp>& ops, unsigned qubits, unsigned block_bits)
       : ops_(ops), qubits_(qubits), block_bits_(block_bits) {
-    for (uint32_t i = 0; i < ops.size(); ++i) left_.push_back(i);
+    refill();
   }
 
   bool done() const noexcept { return left_.empty(); }
@@ -27,6 +27,7 @@ class Picker {
   uint64_t next(std::vector<uint32_t>& taken) {
     if (block_bits_ >= qubits_) {
       taken = std::exchange(left_, {});
+      refill();
       return (uint64_t{1} << qubits_) - 1;
     }
     uint64_t best = greedy(low(), nullptr).locals;
@@ -51,6 +52,7 @@ class Picker {
       }
     }
     left_ = std::move(rest);
+    refill();
     return choice.locals;
   }
 
@@ -59,6 +61,10 @@ class Picker {
     uint64_t locals = 0;
     double cost = 0.0;  // of the operations that it runs
   };
+
+  void refill() {
+    while (left_.size() < kLookAhead && next_ < ops_.size()) left_.push_back(next_++);
+  }
 
   uint64_t low() const noexcept { return (uint64_t{1} << kRunBits) - 1; }
 
@@ -74,9 +80,8 @@ class Picker {
     const uint64_t all = (uint64_t{1} << qubits_) - 1;
     uint64_t transformed = 0, read = 0;  // by operations that were left behind
     Choice choice{locals};
-    size_t looked = 0;
     for (uint32_t i : left_) {
-      if (transformed == all || ++looked > kLookAhead) break;
+      if (transformed == all) break;
       const PlanOp& op = ops_[i];
       const uint64_t targets = op.targets(), missing = targets & ~choice.locals;
       const bool free = (targets & (transformed | read)) == 0 && (op.mask & transformed) == 0;
@@ -96,7 +101,8 @@ class Picker {
 
   const std::vector<PlanOp>& ops_;
   unsigned qubits_, block_bits_;
-  std::vector<uint32_t> left_;
+  std::vector<uint32_t> left_;  // the oldest operations not yet taken
+  uint32_t next_ = 0;           // the first one that was not looked at
 };
 
 uint8_t local_of(uint8_t qubit, uint64_t locals) {

@@ -91,6 +91,28 @@ def test_too_large_is_refused_with_bytes() -> None:
         simenv.simulate(program.Builder(41).finish(), statevector=True)
 
 
+def test_an_empty_program() -> None:
+    builder = program.Builder(1)
+    builder.global_phase(0.5)
+    out = simenv.simulate(builder.finish(), statevector=True, probabilities=True, observables=[[(2.5, "", [])]])
+    assert np.allclose(out["statevector"], [np.exp(0.5j), 0])
+    assert np.allclose(out["probabilities"], [1.0, 0.0])
+    assert np.allclose(out["expectations"], [2.5])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_row_that_is_not_finite_is_refused(value: float) -> None:
+    builder = program.Builder(1)
+    builder.gate("rx", [0], [program.Affine(builder.parameter())])
+    with pytest.raises(errors.InvalidArgument, match="must be finite"):
+        simenv.simulate(builder.finish(), row=[value], statevector=True)
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"1 values; the program has 0"):
+        simenv.simulate(ghz(2).finish(), row=[1.0], statevector=True)
+
+
 def test_counts_without_shots_are_refused() -> None:
     with pytest.raises(errors.InvalidArgument, match="at least 1 shot"):
         simenv.simulate(ghz(2).finish(), counts=True)
