@@ -178,7 +178,5 @@ def local_run() -> Iterator[str]:
 
 def native(name: str) -> Path | None:
     """A program of this folder that CMake has built (-DQFW_BENCHMARKS=ON), wherever its build folder is."""
-    for place in (os.environ.get("QFW_BENCHMARKS_DIR"), ROOT / "build/dev/benchmarks", ROOT / "build/bench/benchmarks"):
-        if place and (path := Path(place, name)).exists():
-            return path
-    return None
+    place = Path(os.environ.get("QFW_BENCHMARKS_DIR", ROOT / "build/dev/benchmarks"))
+    return place / name if (place / name).exists() else None

@@ -48,7 +48,10 @@ def qiskit_remote(repetitions: int) -> dict[str, Figure]:
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
     )
     if done.returncode != 0:
-        print(f"no qiskit.remote: it ended with status {done.returncode}", file=sys.stderr)
+        print(
+            f"no qiskit.remote: it ended with status {done.returncode}; after a change of C++: scripts/dev/setup-a",
+            file=sys.stderr,
+        )
         return {}
     return {name: Figure(tuple(values)) for name, values in json.loads(done.stdout).items()}
 
