@@ -13,7 +13,8 @@ from qfw import qpi
 from qfw.qpi.errors import Closed, InvalidArgument, NotFound, ProtocolError, Unavailable
 
 
-def test_without_a_run_the_runtime_is_in_this_process() -> None:
+def test_without_a_run_the_runtime_is_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with qpi.connect() as ctx:
         assert ctx.endpoint == "embedded"
         assert ctx.window > 0
@@ -23,7 +24,7 @@ def test_without_a_run_the_runtime_is_in_this_process() -> None:
 def test_a_daemon_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable):
         qpi.connect(f"unix:{tmp_path}/runtime.sock", timeout=0.2)
-    with pytest.raises(Unavailable, match="nothing.json"):
+    with pytest.raises(Unavailable, match=r"nothing\.json"):
         qpi.connect(tmp_path / "nothing.json")
     monkeypatch.setenv("QFW_RUN_ID", "no-such-run")
     with pytest.raises(Unavailable, match='QFW_RUN_ID names the run "no-such-run"'):
@@ -50,7 +51,7 @@ def test_devices(ctx: qpi.Context) -> None:
     assert "h" in device.gates
     assert device.coupling == ()
     assert set(device.outputs) == {"counts", "memory", "probabilities", "statevector", "expectations"}
-    with pytest.raises(NotFound, match='no device "nothing"; there are: .*statevec'):
+    with pytest.raises(NotFound, match=r'no device "nothing"; there are: .*statevec'):
         ctx.device("nothing")
 
 
@@ -129,7 +130,8 @@ def test_a_child_of_fork_is_told_to_connect_anew(mesh: qpi.Mesh, bell: qpi.Progr
 
 
 def test_import_takes_no_framework_and_no_grpc() -> None:
-    code = "import sys; import qfw.qpi; print([m for m in ('qiskit', 'pennylane', 'grpc', 'qfw.toolchain') if m in sys.modules])"
+    frameworks = ("qiskit", "pennylane", "grpc", "qfw.toolchain")
+    code = f"import sys; import qfw.qpi; print([m for m in {frameworks} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 

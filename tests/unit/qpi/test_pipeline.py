@@ -75,9 +75,7 @@ def test_a_failed_part_fails_the_operation(ctx: qpi.Context, mesh: qpi.Mesh, bel
         mesh.run(qpi.Task(bell, shots=1 << 62), pipeline=pipeline)
 
 
-def test_a_tool_that_cannot_reduce_fails_its_own_operation(
-    ctx: qpi.Context, mesh: qpi.Mesh, bell: qpi.Program
-) -> None:
+def test_a_tool_that_cannot_reduce_fails_its_own_operation(ctx: qpi.Context, mesh: qpi.Mesh, bell: qpi.Program) -> None:
     queue = ctx.completion_queue()
     pipeline = ctx.tool_pipeline(CannotReduce())
     with mesh.stream(completions=queue, pipeline=pipeline) as bad, mesh.stream(completions=queue) as good:

@@ -1,0 +1,454 @@
+"""One suite for both transports: whatever holds in this process holds through a daemon, to the words of the errors."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qfw import qpi
+from qfw.program import Affine
+from qfw.qpi import errors
+from qfw.qpm import run as runs
+from qfw.qpm import run_cli
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60.0  # seconds; never reached by code that works
+
+
+@pytest.fixture(scope="module", params=["embedded", "daemon"])
+def endpoint(request: pytest.FixtureRequest) -> str:
+    if request.param == "embedded":
+        return "embedded"
+    run: runs.Run = request.getfixturevalue("live_run")
+    return str(run.endpoint_file)
+
+
+@pytest.fixture
+def ctx(endpoint: str) -> Iterator[qpi.Context]:
+    with qpi.connect(endpoint) as context:
+        yield context
+
+
+@pytest.fixture
+def mesh(ctx: qpi.Context) -> qpi.Mesh:
+    return ctx.mesh("statevec")
+
+
+def flip(bits: int, width: int = 8) -> qpi.Program:
+    """Prepares and measures a number."""
+    builder = qpi.Builder(width, width)
+    for q in range(width):
+        if bits >> q & 1:
+            builder.gate("x", [q])
+        builder.measure(q, q)
+    return builder.finish()
+
+
+def rotations(qubits: int, layers: int) -> qpi.Program:
+    builder = qpi.Builder(qubits, qubits)
+    theta = builder.parameter("theta")
+    for layer in range(layers):
+        for q in range(qubits):
+            builder.gate("rx", [q], [Affine(theta, 1.0 + layer)])
+        for q in range(qubits - 1):
+            builder.gate("cx", [q, q + 1])
+    for q in range(qubits):
+        builder.measure(q, q)
+    return builder.finish()
+
+
+def endless(**given: object) -> qpi.Task:
+    """Runs for minutes unless it is stopped."""
+    return qpi.Task(rotations(16, 12), bindings=np.zeros((50_000, 1)), shots=1, **given)  # type: ignore[arg-type]
+
+
+BELL = flip(0)
+
+
+# ---- order ---------------------------------------------------------------------------------------------------------
+
+
+def test_results_of_a_batch_come_in_submission_order(mesh: qpi.Mesh) -> None:
+    """QFw gave them in completion order."""
+    slow_first = [qpi.Task(rotations(14, 20), bindings=[[0.1]], shots=10)]
+    tasks = slow_first + [qpi.Task(flip(i), shots=i + 1) for i in range(100)]
+    results = mesh.run(tasks, timeout=PATIENCE)
+    assert [r.counts for r in results[1:]] == [{f"{i:08b}": i + 1} for i in range(100)]
+    assert results[0].num_bits == 14
+
+
+def test_a_sequential_stream_completes_in_order(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    sizes = [12, 1, 8, 1, 4, 1, 10, 2]
+    with mesh.stream(order="sequential", completions=queue) as stream:
+        for i, qubits in enumerate(sizes):
+            stream.submit(qpi.Task(rotations(qubits, 3), bindings=[[0.1]], context=i))
+    assert [c.context for c in queue.read(len(sizes), timeout=PATIENCE)] == list(range(len(sizes)))
+
+
+def test_unknown_order(mesh: qpi.Mesh) -> None:
+    with pytest.raises(errors.InvalidArgument, match='"random"; allowed: parallel, sequential'):
+        mesh.stream(order="random")
+
+
+# ---- failures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_task_raises_in_the_devices_words(mesh: qpi.Mesh) -> None:
+    """QFw reported it as done, with a string for counts."""
+    tasks = [qpi.Task(flip(1)), qpi.Task(flip(2), options={"colour": "red"}), qpi.Task(flip(3))]
+    with pytest.raises(errors.InvalidArgument, match=r"unknown option 'colour'.*device 'statevec'") as caught:
+        mesh.run(tasks, timeout=PATIENCE)
+    results = caught.value.results  # type: ignore[attr-defined]
+    assert results[0].counts == {"00000001": 1024}
+    assert results[1] is caught.value
+    assert results[2].counts == {"00000011": 1024}
+
+
+def test_errors_are_read_apart_and_the_others_go_on(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    with mesh.stream(completions=queue) as stream:
+        stream.submit_many([qpi.Task(flip(i), shots=1 << 60 if i % 3 == 0 else 5, context=i) for i in range(30)])
+    good, bad = set(), set()
+    while len(good) + len(bad) < 30:
+        try:
+            good |= {c.context for c in queue.read(30, timeout=PATIENCE)}
+        except errors.ErrorAvailable:
+            failed = queue.readerr()
+            assert isinstance(failed.error, errors.LimitExceeded)
+            bad.add(failed.context)
+    assert bad == set(range(0, 30, 3))
+    assert good == set(range(30)) - bad
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "said"),
+    [
+        (lambda: qpi.Task(BELL, shots=1 << 60), errors.LimitExceeded, ["1152921504606846976", "10000000"]),
+        (lambda: qpi.Task(flip(0, 63)), errors.LimitExceeded, ["63", "40"]),
+        (lambda: qpi.Task(flip(0, 38), outputs="statevector"), errors.ResourceExhausted, ["bytes"]),
+        (lambda: qpi.Task(BELL, options={"colour": 1}), errors.InvalidArgument, ["colour", "statevec"]),
+    ],
+)
+def test_limits_say_value_and_limit(mesh: qpi.Mesh, task: object, kind: type[Exception], said: list[str]) -> None:
+    with pytest.raises(kind) as caught:
+        mesh.run(task(), timeout=PATIENCE)  # type: ignore[operator]
+    assert [word for word in said if word not in str(caught.value)] == [], str(caught.value)
+
+
+def test_failures_leak_nothing(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    """QFw lost a slot with each failure, until nothing ran any more."""
+    queue = ctx.completion_queue()
+    wrong = [qpi.Task(BELL, options={"colour": "red"}) for _ in range(ctx.window + 100)]
+    with mesh.stream(completions=queue) as stream:
+        stream.submit_many(wrong)
+    for _ in wrong:
+        assert isinstance(queue.readerr().error, errors.InvalidArgument)
+    assert (len(queue), queue.outstanding) == (0, 0)
+    assert mesh.run(qpi.Task(flip(5)), timeout=PATIENCE).counts == {"00000101": 1024}
+
+
+# ---- jobs beside one another ---------------------------------------------------------------------------------------
+
+
+def test_two_jobs_do_not_take_each_others_results(ctx: qpi.Context, endpoint: str) -> None:
+    """QFw's jobs on one backend shared a queue of events."""
+    wrong: list[object] = []
+
+    def job(context: qpi.Context, number: int) -> None:
+        mesh = context.mesh("statevec")
+        queue = context.completion_queue()
+        with mesh.stream(completions=queue) as stream:
+            stream.submit_many([qpi.Task(flip(number), shots=3, context=number) for _ in range(200)])
+            wrong.extend(
+                c
+                for c in queue.read(200, timeout=PATIENCE)
+                if c.context != number or c.result.counts != {f"{number:08b}": 3}
+            )
+
+    with qpi.connect(endpoint) as other:
+        threads = [threading.Thread(target=job, args=(ctx if i % 2 else other, i)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+
+
+def test_blocking_runs_of_many_threads(mesh: qpi.Mesh) -> None:
+    results: dict[int, dict[str, int]] = {}
+
+    def job(number: int) -> None:
+        for _ in range(50):
+            results[number] = mesh.run(qpi.Task(flip(number), shots=2), timeout=PATIENCE).counts
+
+    threads = [threading.Thread(target=job, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert results == {i: {f"{i:08b}": 2} for i in range(8)}
+
+
+# ---- cancel, deadline, timeout -------------------------------------------------------------------------------------
+
+
+def test_cancel_stops_a_running_task(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    stream = mesh.stream(completions=queue)
+    running = stream.submit(endless(context="endless"))
+    other = stream.submit(qpi.Task(BELL, context="other"))
+    while len(queue) == 0:  # the small one ends beside it, so the large one is surely on the device or about to be
+        queue.wait(PATIENCE)
+    assert [c.id for c in queue.read(1)] == [other]
+    stream.cancel(running)
+    assert queue.wait(PATIENCE)
+    failed = queue.readerr()
+    assert (failed.id, failed.context) == (running, "endless")
+    assert isinstance(failed.error, errors.Cancelled)
+    with pytest.raises(errors.NotFound, match=str(running)):
+        stream.cancel(running)
+    stream.close()
+
+
+def test_cancel_of_a_task_that_waits(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    stream = mesh.stream(order="sequential", completions=queue)
+    first = stream.submit(endless())
+    second = stream.submit(qpi.Task(BELL))
+    stream.cancel(second)
+    assert queue.read(5, timeout=0) == []  # in order: the first has not ended
+    stream.cancel()
+    assert queue.wait(PATIENCE)
+    assert [queue.readerr().id, queue.wait(PATIENCE) and queue.readerr().id] == [first, second]
+    stream.close()
+
+
+def test_close_cancels_what_is_unfinished(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    stream = mesh.stream(completions=queue)
+    stream.submit(endless())
+    stream.close()
+    assert queue.wait(PATIENCE)
+    assert isinstance(queue.readerr().error, errors.Cancelled)
+    with pytest.raises(errors.Closed):
+        stream.submit(qpi.Task(BELL))
+
+
+def test_an_exception_inside_a_stream_cancels_it(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    with pytest.raises(ZeroDivisionError), mesh.stream(completions=queue) as stream:
+        stream.submit(endless())
+        raise ZeroDivisionError
+    assert queue.wait(PATIENCE)
+    assert isinstance(queue.readerr().error, errors.Cancelled)
+
+
+def test_a_deadline_ends_the_task_alone(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    with mesh.stream(completions=queue) as stream:
+        late = stream.submit(endless(deadline=0.05))
+        stream.submit(qpi.Task(BELL))
+    assert len(queue) == 2
+    done, failed = [], []
+    while len(queue):
+        try:
+            done += queue.read(1)
+        except errors.ErrorAvailable:
+            failed.append(queue.readerr())
+    assert len(done) == 1
+    assert failed[0].id == late
+    assert isinstance(failed[0].error, errors.DeadlineExceeded)
+
+
+def test_a_timeout_is_the_callers_and_names_the_tasks(mesh: qpi.Mesh) -> None:
+    """QFw waited 200 s, then dropped what was missing without a word."""
+    with pytest.raises(errors.WaitTimeout, match=r"1 of 3 tasks had no result .* were cancelled: indices 1"):
+        mesh.run([qpi.Task(BELL), endless(), qpi.Task(BELL)], timeout=0.5)
+    assert mesh.run(qpi.Task(flip(9)), timeout=PATIENCE).counts == {"00001001": 1024}
+
+
+def test_stream_wait_runs_out(mesh: qpi.Mesh) -> None:
+    stream = mesh.stream()
+    stream.submit(endless())
+    with pytest.raises(errors.WaitTimeout):
+        stream.wait(0.01)
+    stream.close()
+
+
+# ---- window --------------------------------------------------------------------------------------------------------
+
+
+def test_more_than_the_window_goes_through(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    count = 2 * ctx.window + 17
+    queue = ctx.completion_queue()
+    with mesh.stream(completions=queue) as stream:
+        ids = stream.submit_many([qpi.Task(BELL, shots=1, context=i) for i in range(count)])
+    assert sorted(c.context for c in queue.read(count, timeout=PATIENCE)) == list(range(count))
+    assert len(set(ids)) == count
+    assert len(mesh.run([qpi.Task(BELL, shots=1)] * (ctx.window + 5), timeout=PATIENCE)) == ctx.window + 5
+
+
+def test_a_full_window_says_so_when_not_waited_for(mesh: qpi.Mesh, ctx: qpi.Context) -> None:
+    stream = mesh.stream(order="sequential")
+    stream.submit(endless())
+    stream.submit_many([qpi.Task(BELL)] * (ctx.window - 1))
+    with pytest.raises(errors.ResourceExhausted, match=f"window is {ctx.window}") as caught:
+        stream.submit(qpi.Task(BELL), timeout=0)
+    assert caught.value.transient
+    stream.close()
+
+
+# ---- bits ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_descriptor(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
+    queue = ctx.completion_queue()
+    assert not select.select([queue], [], [], 0)[0]
+    with mesh.stream(completions=queue) as stream:
+        stream.submit(qpi.Task(BELL))
+        assert select.select([queue], [], [], PATIENCE)[0]
+        queue.read()
+        assert not select.select([queue], [], [], 0)[0]
+
+
+def test_both_transports_give_the_same_bits(mesh: qpi.Mesh) -> None:
+    task = qpi.Task(
+        rotations(5, 2),
+        bindings=[[0.3], [0.7]],
+        shots=500,
+        seed=11,
+        outputs=("counts", "memory", "probabilities", "statevector"),
+    )
+    with qpi.connect("embedded") as here:
+        expected = here.mesh("statevec").run(task)
+    got = mesh.run(task, timeout=PATIENCE)
+    assert got.seed == expected.seed == 11
+    for a, b in zip(got.rows, expected.rows, strict=True):
+        assert a.counts == b.counts
+        for name in ("memory", "probabilities", "statevector"):
+            assert getattr(a, name).tobytes() == getattr(b, name).tobytes()
+
+
+def test_a_large_state_vector_arrives_whole(mesh: qpi.Mesh) -> None:
+    builder = qpi.Builder(20)
+    for q in range(20):
+        builder.gate("h", [q])
+    state = mesh.run(qpi.Task(builder.finish(), outputs="statevector"), timeout=PATIENCE).rows[0].statevector
+    assert state.shape == (1 << 20,)
+    assert np.allclose(state, 2**-10)
+
+
+def test_timing_parts_add_up(mesh: qpi.Mesh) -> None:
+    timing = mesh.run(qpi.Task(rotations(10, 3), bindings=[[0.1]])).timing
+    assert timing.execute_ns > 0
+    assert timing.total_ns == sum(timing.as_dict().values())
+
+
+def test_status_is_a_status(ctx: qpi.Context) -> None:
+    """QFw returned the class NotImplementedError."""
+    assert ctx.device("statevec").status == "online"
+
+
+# ---- the end -------------------------------------------------------------------------------------------------------
+
+
+def test_close_ends_what_is_running() -> None:
+    context = qpi.connect("embedded")
+    queue = context.completion_queue()
+    stream = context.mesh("statevec").stream(completions=queue)
+    stream.submit(endless())
+    context.close()
+    assert isinstance(queue.readerr().error, errors.Cancelled)
+    with pytest.raises(errors.Closed):
+        queue.read()
+
+
+def test_a_daemon_that_dies_is_a_lost_connection(private_directories: Path) -> None:
+    run = runs.run_of("to-be-killed")
+    run_cli.start(run, log_level="info")
+    try:
+        context = qpi.connect(run.endpoint_file)
+        mesh = context.mesh("statevec")
+        queue = context.completion_queue()
+        stream = mesh.stream(completions=queue)
+        stream.submit_many([endless(context=i) for i in range(3)])
+        process = run.process()
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        lost = [queue.readerr() for _ in range(3) if queue.wait(PATIENCE)]
+        assert {c.context for c in lost} == {0, 1, 2}
+        assert {type(c.error) for c in lost} == {errors.ConnectionLost}
+        for call in (lambda: stream.submit(qpi.Task(BELL)), lambda: mesh.run(qpi.Task(BELL))):
+            with pytest.raises(errors.ConnectionLost):
+                call()
+        stream.close()
+        context.close()
+    finally:
+        run_cli.clean(run, grace=10.0)
+
+
+def test_ctrl_c_interrupts_a_wait(endpoint: str) -> None:
+    code = """
+import sys, os, signal, threading
+from qfw import qpi
+ctx = qpi.connect(sys.argv[1])
+queue = ctx.completion_queue()
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    queue.read()
+except KeyboardInterrupt:
+    print("interrupted")
+ctx.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, endpoint], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
+# ---- C -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ghz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from qfw import _core
+
+    package = Path(_core.__file__ or "").parent
+    program = tmp_path_factory.mktemp("c") / "ghz"
+    environ = {**os.environ, "PKG_CONFIG_PATH": str(package / "lib/pkgconfig")}
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "qpi"], env=environ, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    source = ROOT / "examples/c/ghz.c"
+    strict = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+    subprocess.run(["cc", *strict, str(source), *flags, "-o", str(program)], check=True, timeout=120)
+    return program
+
+
+def test_the_examples_in_c_and_python_print_the_same(endpoint: str, ghz: Path) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("QFW_")}
+    if endpoint == "embedded":
+        environ["XDG_RUNTIME_DIR"] = str(ghz.parent)  # no run is there
+    else:
+        environ["QFW_ENDPOINT"] = endpoint
+
+    def output(*command: str) -> list[str]:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=True)
+        return done.stdout.splitlines()
+
+    in_c = output(str(ghz))
+    assert in_c == output(sys.executable, str(ROOT / "examples/python/ghz.py"))
+    assert len(in_c) == 6
+    assert in_c[0].startswith("one on statevec: 000:")
+    assert in_c[-1].startswith("wrong: invalid_argument: unknown option 'no_such_option'")
