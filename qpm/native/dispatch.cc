@@ -151,7 +151,15 @@ void Dispatcher::close_session(SessionId id, Actions& out) {
   for (auto& [stream_id, stream] : s->streams)
     for (auto& [key, lane] : stream.lanes)
       while (Ticket* t = lane->head()) end(*t, cancelled(), out);
-  for (auto& [task, ticket] : s->tickets) out.stop.push_back(ticket);
+  std::vector<TicketPtr> left;  // running, or queued in a stream that was closed while its head ran
+  for (auto& [task, ticket] : s->tickets) left.push_back(ticket);
+  for (auto& ticket : left) {
+    if (ticket->state == Ticket::State::kQueued) {
+      end(*ticket, cancelled(), out);
+    } else {
+      out.stop.push_back(ticket);
+    }
+  }
   sessions_.erase(id);
   for (auto& d : devices_) d->shares.erase(id);
 }

@@ -262,6 +262,19 @@ TEST_F(DispatchTest, CloseOfStreamAndSession) {
   d.open_session(3);
 }
 
+TEST_F(DispatchTest, CloseOfASessionEndsWhatAClosedStreamLeft) {
+  d.open_stream(1, 1, {0}, Order::kSequential);
+  auto t1 = submit(1, 1, 1), t2 = submit(1, 1, 2);
+  EXPECT_EQ(started(), (Ids{1}));
+  d.close_stream(1, 1, out);
+  d.close_session(1, out);
+  EXPECT_EQ(failed(ErrorCode::kCancelled), (Ids{2}));
+  stopped();
+  EXPECT_EQ(finish(t1), (Ids{}));
+  EXPECT_EQ(d.running(), 0u);
+  EXPECT_EQ(d.queued(), 0u);
+}
+
 TEST_F(DispatchTest, PausedSessionKeepsItsTasks) {
   d.open_stream(1, 1, {0}, Order::kParallel);
   auto t1 = submit(1, 1, 1), t2 = submit(1, 1, 2);
