@@ -101,6 +101,17 @@ def test_srun_passes_signals(live: runs.Run) -> None:
     assert process.returncode == -signal.SIGTERM
 
 
+def test_srun_in_a_heterogeneous_job(live: runs.Run, app: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "bin" / "srun"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    path = f"{fake.parent}{os.pathsep}{os.environ['PATH']}"
+    seen = succeed("srun", "--run-id", live.run_id, app, "x", PATH=path, SLURM_HET_SIZE="2").splitlines()
+    assert seen[:2] == ["--het-group=0", "--overlap"] and seen[3:] == [str(app), "x"]
+    assert succeed("srun", "--run-id", live.run_id, "--het-group", "1", app, PATH=path).startswith("--het-group=1")
+
+
 def test_srun_without_a_run_says_what_to_do(app: Path, tmp_path: Path) -> None:
     done = script("srun", app, XDG_RUNTIME_DIR=str(tmp_path))
     assert done.returncode == 1 and "qfw_setup.sh" in done.stderr and "Traceback" not in done.stderr
