@@ -66,6 +66,25 @@ def test_measurement_in_the_middle_follows_branches() -> None:
     assert len(out["memory"]) == 40000
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_branches_of_a_state_of_several_blocks(threads: int) -> None:
+    n = 17
+    builder = program.Builder(n, n + 1)
+    builder.gate("h", [n - 1])
+    for q in range(n - 1, 0, -1):
+        builder.gate("cx", [q, q - 1])
+    builder.measure(n - 1, n)  # all the others follow
+    builder.reset(n - 1)
+    builder.gate("cx", [0, n - 1])
+    builder.gate("ccx", [n - 1, 3, 7])
+    for q in range(n):
+        builder.measure(q, q)
+    counts = counts_of(simenv.simulate(builder.finish(), shots=4000, seed=2, counts=True, threads=threads))
+    ones = 2 ** (n + 1) - 1 - 2**7
+    assert sorted(counts) == [0, ones]
+    assert abs(counts[0] - 2000) < 6 * math.sqrt(1000)
+
+
 def test_measured_bit_written_again_and_mid_bit_overwritten() -> None:
     builder = program.Builder(1, 1)
     builder.gate("x", [0])
