@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from qfw.qpi.device import Device
-from qfw.qpi.errors import InvalidArgument, QfwError, task_error
+from qfw.qpi.errors import QfwError, task_error
 from qfw.qpi.pipeline import Expanded, ToolPipeline
 from qfw.qpi.queues import CompletionQueue
 from qfw.qpi.result import Result
 from qfw.qpi.stream import Stream
-from qfw.qpi.task import Task
+from qfw.qpi.task import Task, batch
 
 if TYPE_CHECKING:
     from qfw._core import qpi as native
@@ -75,11 +75,9 @@ class Mesh:
             return Result(native)
         if isinstance(task, Task):
             return self._run_many([task], wait, pipeline)[0]
-        return self._run_many(list(task), wait, pipeline)
+        return self._run_many(batch(task), wait, pipeline)
 
     def _run_many(self, tasks: Sequence[Task], wait: float, pipeline: ToolPipeline | None) -> list[Result]:
-        if not tasks:
-            raise InvalidArgument("an empty batch: 0 tasks; at least 1 is needed")
         if pipeline is None:
             results: list[Any] = [_outcome([native], None) for native in self._native.run_many(tasks, wait)]
         else:

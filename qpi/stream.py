@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from qfw.qpi.errors import InvalidArgument, WaitTimeout
+from qfw.qpi.errors import WaitTimeout
 from qfw.qpi.pipeline import ToolPipeline
-from qfw.qpi.task import Task
+from qfw.qpi.task import Task, batch, not_a_task
 
 if TYPE_CHECKING:
     from qfw._core import qpi as native
@@ -32,22 +32,23 @@ class Stream:
             Closed, ConnectionLost
         """
         wait = -1.0 if timeout is None else timeout
+        if not isinstance(task, Task):
+            raise not_a_task(task)
         if self._pipeline is None:
             return self._native.submit(task, task.context, wait)
-        expanded = self._pipeline.expand(task, self._mesh._one_device)
-        return self._native.submit_group(expanded.tasks, expanded, expanded.tools_ns, wait)
+        return self._native.submit_groups([self._pipeline.expand(task, self._mesh._one_device)], wait)[0]
 
     def submit_many(self, tasks: Iterable[Task], *, timeout: float | None = None) -> list[int]:
         """The same for many tasks, in one message where the window allows; ids in their order.
 
         With a timeout, may submit only the first of them: then fewer ids come back.
         """
-        tasks = list(tasks)
-        if not tasks:
-            raise InvalidArgument("an empty batch: 0 tasks; at least 1 is needed")
-        if self._pipeline is not None:
-            return [self.submit(task, timeout=timeout) for task in tasks]
-        return self._native.submit_many(tasks, [task.context for task in tasks], -1.0 if timeout is None else timeout)
+        tasks = batch(tasks)
+        wait = -1.0 if timeout is None else timeout
+        if self._pipeline is None:
+            return self._native.submit_many(tasks, [task.context for task in tasks], wait)
+        device = self._mesh._one_device
+        return self._native.submit_groups([self._pipeline.expand(task, device) for task in tasks], wait)
 
     def cancel(self, id: int | None = None) -> None:
         """Cancels one operation, or all; each still completes, as Cancelled unless it was done.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -97,6 +97,29 @@ class Task:
     def __repr__(self) -> str:
         rows = 1 if self.bindings is None else len(self.bindings)
         return f"Task({self.program!r}, rows={rows}, shots={self.shots}, outputs={self.outputs})"
+
+
+def not_a_task(found: object) -> InvalidArgument:
+    """The error for something else where a task is expected."""
+    return InvalidArgument(f"a qfw.qpi.Task is expected, not {type(found).__name__}: Task(program, shots=...)")
+
+
+def batch(tasks: Iterable[Task]) -> list[Task]:
+    """The tasks as a list.
+
+    Raises:
+        InvalidArgument: none at all, or one that is no task.
+    """
+    try:
+        made = list(tasks)
+    except TypeError:
+        raise not_a_task(tasks) from None
+    if not made:
+        raise InvalidArgument("an empty batch: 0 tasks; at least 1 is needed")
+    for task in made:
+        if not isinstance(task, Task):
+            raise not_a_task(task)
+    return made
 
 
 def _sampled(outputs: Sequence[str]) -> bool:

@@ -39,12 +39,17 @@ std::vector<OperationId> submit_many(Stream& stream, py::handle tasks, py::handl
   return submit(stream, requests, timeout);
 }
 
-OperationId submit_group(Stream& stream, py::handle tasks, py::handle context, uint64_t tools_ns, double timeout) {
-  std::vector<Request> requests(1);
-  requests[0].tasks = tasks_from(tasks);
-  for (Task& task : requests[0].tasks) task.tools_ns = tools_ns;
-  requests[0].context = context_from(context);
-  return submit(stream, requests, timeout).front();
+// Each group is a qfw.qpi.pipeline.Expanded, and comes back as the context of its one completion.
+std::vector<OperationId> submit_groups(Stream& stream, py::handle groups, double timeout) {
+  std::vector<Request> requests;
+  for (const py::handle group : groups) {
+    Request& request = requests.emplace_back();
+    request.tasks = tasks_from(group.attr("tasks"));
+    const auto tools_ns = group.attr("tools_ns").cast<uint64_t>();
+    for (Task& task : request.tasks) task.tools_ns = tools_ns;
+    request.context = context_from(group);
+  }
+  return submit(stream, requests, timeout);
 }
 
 }  // namespace
@@ -55,7 +60,7 @@ void bind_stream(py::module_& m) {
   py::class_<Stream, std::shared_ptr<Stream>>(m, "Stream")
       .def("submit", &submit_one, "task"_a, "context"_a, "timeout"_a)
       .def("submit_many", &submit_many, "tasks"_a, "contexts"_a, "timeout"_a)
-      .def("submit_group", &submit_group, "tasks"_a, "context"_a, "tools_ns"_a, "timeout"_a)
+      .def("submit_groups", &submit_groups, "groups"_a, "timeout"_a)
       .def("cancel", &Stream::cancel, "operation"_a, Unlocked())
       .def("cancel_all", &Stream::cancel_all, Unlocked())
       .def(

@@ -299,6 +299,7 @@ void Router::withdraw(std::span<const OperationId> ids, Garbage& garbage) {
     if (owned->receiver) owned->receiver->unreserve(1);
     garbage.operations.push_back(std::move(owned));
   }
+  if (waiters_ > 0) changed_.notify_all();
 }
 
 size_t Router::send_singles(Lock& lock, const std::shared_ptr<StreamState>& stream, std::span<Request> requests,
@@ -354,6 +355,7 @@ OperationId Router::send_group(Lock& lock, const std::shared_ptr<StreamState>& s
     }
   }
   if (!failure) return id;
+  if (waiters_ > 0) changed_.notify_all();
   if (sent == 0) {
     if (id) {
       withdraw(std::span(&id, 1), garbage);

@@ -142,8 +142,26 @@ TEST(Queue, WhatIsThereCanBeReadAfterClose) {
   EXPECT_EQ(code_of([&] { queue.read(out, 5, 1, Deadline::now()); }), ErrorCode::kClosed);
 }
 
+TEST(Queue, AnEntryPutBackIsTheErrorAtTheHead) {
+  CompletionQueue queue;
+  queue.reserve(2);
+  push(queue, 1);
+  push(queue, 2);
+  std::vector<OperationPtr> out;
+  queue.read(out, 1, 1, Deadline::now());
+  out[0]->results[0].failure = {ErrorCode::kDevice, "found later", false, 0.0};
+  queue.put_back(std::move(out[0]));
+  out.clear();
+  EXPECT_EQ(queue.size(), 2u);
+  EXPECT_EQ(queue.read(out, 2, 2, Deadline::now()), ReadStatus::kError);
+  EXPECT_EQ(queue.read_error()->id, 1u);
+  EXPECT_EQ(queue.read(out, 2, 1, Deadline::now()), ReadStatus::kEntries);
+  EXPECT_EQ(out[0]->id, 2u);
+}
+
 TEST(Queue, ReleasesTheContextOfUnreadEntries) {
-  static int released = 0;
+  static int released;
+  released = 0;
   {
     CompletionQueue queue;
     queue.reserve(1);

@@ -223,6 +223,25 @@ TEST(Stream, ABrokenConnectionLeavesNothingBehind) {
   EXPECT_TRUE(f.stream->wait(Deadline::now()));
 }
 
+TEST(Stream, AFailedSubmissionWakesThoseWhoWaitForItsCredit) {
+  Fixture f(qpm::Order::kParallel, 1);
+  f.stream->submit(task());
+  auto other = f.context->stream(*f.mesh, qpm::Order::kParallel, nullptr);
+  std::atomic<int> lost{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i)
+    threads.emplace_back([&] {
+      if (code_of([&] { other->submit(task()); }) == ErrorCode::kConnectionLost) ++lost;
+    });
+  {
+    std::lock_guard lock(f.session->mutex);
+    f.session->broken = true;
+  }
+  f.session->finish_all();
+  for (auto& t : threads) t.join();
+  EXPECT_EQ(lost.load(), 3);
+}
+
 TEST(Stream, TimingPartsAddUpToTheWallTime) {
   Fixture f;
   Task t = task();
@@ -248,7 +267,8 @@ TEST(Stream, WithoutAQueueCompletionsAreDropped) {
   auto context = Context::over(session);
   auto mesh = context->mesh();
   auto stream = context->stream(*mesh, qpm::Order::kParallel, nullptr);
-  static int released = 0;
+  static int released;
+  released = 0;
   stream->submit(task(), UserContext(&released, [](void*) { ++released; }));
   EXPECT_EQ(released, 1);  // at once: nobody will ask for it
   session->finish_all();

@@ -121,3 +121,16 @@ def test_a_program_that_measures_nothing_has_no_counts(mesh: qpi.Mesh) -> None:
     builder.gate("h", [0])
     with pytest.raises(InvalidArgument, match="0 classical bits"):
         mesh.run(qpi.Task(builder.finish()))
+
+
+def test_something_else_where_a_task_is_expected(mesh: qpi.Mesh, bell: qpi.Program) -> None:
+    stream = mesh.stream()
+    for call in (mesh.run, stream.submit, stream.submit_many):
+        with pytest.raises(InvalidArgument, match=r"a qfw\.qpi\.Task is expected, not Program"):
+            call(bell)  # type: ignore[operator]
+    for many in (mesh.run, stream.submit_many):
+        with pytest.raises(InvalidArgument, match="empty batch"):
+            many([])  # type: ignore[operator]
+        with pytest.raises(InvalidArgument, match="not str"):
+            many([qpi.Task(bell), "x"])  # type: ignore[operator]
+    stream.close()
