@@ -5,12 +5,10 @@ Python after a comment `<!-- not run: reason -->` is only compiled, and the reas
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +88,3 @@ def test_c(block: Block, tmp_path: Path) -> None:
 def test_shell(block: Block) -> None:
     done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("block", blocks("json", "toml"), ids=str)
-def test_data(block: Block) -> None:
-    assert (json.loads if block.kind == "json" else tomllib.loads)(block.text) is not None

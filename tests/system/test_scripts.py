@@ -244,7 +244,7 @@ def test_python_is_found_or_asked_for(tmp_path: Path) -> None:
 def test_aliases_and_status(live: runs.Run) -> None:
     bin_dir = Path(sys.executable).parent
     listed = subprocess.run([bin_dir / "qfw-status", "--json"], capture_output=True, text=True, check=True).stdout
-    assert {"run_id": live.run_id, "state": "live"}.items() <= json.loads(listed)[0].items()
+    assert {r["run_id"]: r["state"] for r in json.loads(listed)}[live.run_id] == "live"
     done = subprocess.run([bin_dir / "qfw-srun", "--run-id", live.run_id, "python3", "-c", PRINT_RUN],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert done.stdout.split()[0] == live.run_id
@@ -254,4 +254,4 @@ def test_activate_puts_the_commands_on_the_path() -> None:
     text = 'source "$1"; command -v qfw_srun.sh; qfw_deactivate; ! command -v qfw_srun.sh; ! command -v qfw_deactivate'
     command = ["bash", "-euc", text, "bash", SCRIPTS / "qfw_activate"]
     done = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.split() == [str(SCRIPTS / "qfw_srun.sh")]
+    assert done.returncode == 0 and done.stdout.splitlines() == [str(SCRIPTS / "qfw_srun.sh")]
