@@ -37,7 +37,19 @@ void Outbox::push(std::vector<Completion>&& completions, bool wake) {
     if (bytes_ > limits_.outbox_bytes && !pressed_) press = pressed_ = true;
   }
   if (wake) filled_.notify_one();
-  if (press) pressure_(true);
+  if (press) report_pressure();
+}
+
+void Outbox::report_pressure() {
+  std::lock_guard reporting(pressure_mutex_);
+  bool pressed = false;
+  {
+    std::lock_guard lock(mutex_);
+    pressed = pressed_;
+  }
+  if (pressed == reported_) return;
+  reported_ = pressed;
+  pressure_(pressed);
 }
 
 bool Outbox::send(const pb::ServerMessage& message) {
@@ -60,12 +72,12 @@ bool Outbox::take(std::vector<Completion>& batch) {
       batch.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
-    if (pressed_ && bytes_ < limits_.outbox_bytes / 4) {
+    if (pressed_ && bytes_ <= limits_.outbox_bytes / 4) {
       release = true;
       pressed_ = false;
     }
   }
-  if (release) pressure_(false);
+  if (release) report_pressure();
   return true;
 }
 

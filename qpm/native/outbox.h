@@ -37,6 +37,7 @@ class Outbox {
 
  private:
   bool take(std::vector<Completion>& batch);
+  void report_pressure();
   bool write_batch(std::vector<Completion>& batch, bool more);
   bool write_arrays(const Completion& completion);
   bool write_rows(const Completion& completion, uint64_t inline_bytes);
@@ -54,6 +55,11 @@ class Outbox {
   uint64_t bytes_ = 0;
   bool pressed_ = false;
   bool closed_ = false;
+
+  // Reports are made one at a time, each of the latest state: one that comes late must not overrule its successor.
+  // Recursive, since a report may let tasks fail, whose completions come back here.
+  std::recursive_mutex pressure_mutex_;
+  bool reported_ = false;  // under pressure_mutex_
 };
 
 }  // namespace qfw::qpm

@@ -312,6 +312,47 @@ TEST(SlowClientTest, PausesItsOwnSessionAlone) {
   writer.join();
 }
 
+// Every completion passes the high mark and every message the low one, on different threads.
+TEST(SlowClientTest, PauseAndResumeNeverCross) {
+  auto runtime = Runtime::make({.threads = 2});
+  runtime->add_statevec();
+  std::mutex mutex;
+  std::condition_variable changed;
+  size_t arrived = 0;
+  wire::Limits limits;
+  limits.outbox_bytes = 1;
+  Connection connection(runtime, limits, [&](const pb::ServerMessage& m, bool) {
+    std::lock_guard lock(mutex);
+    arrived += static_cast<size_t>(m.completions().completions_size());
+    changed.notify_all();
+    return true;
+  });
+  std::thread writer([&] { connection.write_until_closed(); });
+  pb::ClientMessage m;
+  m.mutable_hello()->set_protocol(1);
+  connection.handle(m);
+  m.mutable_open_stream()->set_stream(1);
+  m.mutable_open_stream()->add_devices(0);
+  connection.handle(m);
+  const auto p = ghz(2);
+  for (uint64_t round = 0; round < 200; ++round) {
+    pb::Submit* submit = m.mutable_submit();
+    submit->Clear();
+    *submit->add_programs() = put(*p);
+    for (uint64_t i = 0; i < 20; ++i) {
+      *submit->add_tasks() = task(*p, round * 20 + i);
+      submit->mutable_tasks(static_cast<int>(i))->set_shots(2000);  // too long together for the submitting thread
+    }
+    connection.handle(m);
+    std::unique_lock lock(mutex);
+    const bool whole = changed.wait_for(lock, test::kPatience, [&] { return arrived == (round + 1) * 20; });
+    EXPECT_TRUE(whole) << arrived;
+    if (!whole) break;
+  }
+  connection.close();
+  writer.join();
+}
+
 TEST_F(ConnectionTest, RandomMessagesNeverHarm) {
   hello();
   open();
