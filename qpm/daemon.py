@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lock = args.lock_fd if args.lock_fd >= 0 else runs.take_lock(run)
         os.set_inheritable(lock, False)
         asyncio.run(_serve(run, args.threads))
-    except QfwError as error:
+    except (QfwError, OSError) as error:
         print(f"qpmd: {error}", file=sys.stderr)
         return 1
     return 0

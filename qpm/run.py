@@ -338,7 +338,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         return run_cli.main(argv)
-    except QfwError as error:
+    except (QfwError, OSError) as error:  # OSError: a directory that cannot be made or written
         print(f"qfw: {error}", file=sys.stderr)
         return 1
 

@@ -247,3 +247,10 @@ def test_a_killed_daemon_takes_its_workers_along_and_its_clients_are_told(
     assert runs._wait_pidfd(fd, 10.0)
     os.close(fd)
     assert cli("teardown").returncode == 0 and runs.runs() == []
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_line(directories: Path) -> None:
+    (directories / "file").write_text("")
+    done = cli("setup", "--run-id", "one", XDG_STATE_HOME=str(directories / "file"))
+    assert done.returncode == 1 and done.stderr.startswith("qfw: ") and "Traceback" not in done.stderr
+    assert str(directories / "file") in done.stderr
