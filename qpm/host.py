@@ -5,6 +5,7 @@ A plugin that cannot be imported, or lacks its packages, becomes a device that s
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -22,9 +23,11 @@ from qfw.simenv.launch import local
 GROUP = "qfw.qpm_plugins"
 BUILTIN = {"statevec": "qfw.qpm.plugins.statevec:plugin", "aer": "qfw.qpm.plugins.aer:plugin"}
 
+MAX_WORKERS = 8  # of a device that leaves the number to us
 READY_TIMEOUT = 60.0  # seconds that a worker may take to import its provider's packages
 
 log = logging.getLogger("qfw.qpm.host")
+_numbers = itertools.count(1)  # of sockets
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ class DeviceTable(Protocol):
 
     def add_statevec(self, name: str = ...) -> int: ...
 
-    def add_worker(self, info: dict[str, Any], start: Callable[[], str], last_words: Callable[[], str]) -> int:
-        """`start` returns the address of a new worker process; called at the first task and after a death.
-        `last_words` says how the process ended, for the DeviceLost error of its tasks."""
+    def add_workers(self, info: dict[str, Any], workers: Sequence[Worker]) -> int:
+        """Each worker's `start` returns the address of a new process; called when it is needed and after a death. Its
+        `last_words` say how the process ended, for the DeviceLost error of its tasks."""
 
     def set_status(self, device: int, status: str, reason: str) -> None: ...
 
@@ -94,13 +97,11 @@ class Worker:
         self._sockets = sockets
         self._records = records
         self._child: local.Child | None = None
-        self._starts = 0
 
     def start(self) -> str:
         """Ends what is left of an earlier process, starts one, returns its address. Called by the runtime."""
         self.stop()
-        self._starts += 1
-        socket = self._sockets / f"{self._device[:16]}-{os.getpid()}-{self._starts}.sock"
+        socket = self._sockets / f"{self._device[:16]}-{os.getpid()}-{next(_numbers)}.sock"
         argv = [sys.executable, "-m", "qfw.qpm.worker", "--plugin", self._plugin, "--device", self._device]
         argv += ["--socket", str(socket)]
         self._child = local.start(argv, ready_timeout=READY_TIMEOUT)
@@ -162,8 +163,9 @@ class Host:
         if item.plugin is not None and item.plugin.kind == "native":
             self._runtime.add_statevec(spec.name)
             return
-        worker = Worker(item.value, spec.name, self._sockets, self._records)
-        device = self._runtime.add_worker(spec.info(item.name), worker.start, worker.last_words)
-        self._workers.append(worker)
+        count = spec.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+        workers = [Worker(item.value, spec.name, self._sockets, self._records) for _ in range(count)]
+        device = self._runtime.add_workers(spec.info(item.name), workers)
+        self._workers += workers
         if item.reason:
             self._runtime.set_status(device, "fault" if item.plugin is None else "offline", item.reason)

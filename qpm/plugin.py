@@ -109,6 +109,7 @@ class DeviceSpec:
     max_shots: int = 10_000_000
     max_rows: int = 1_000_000
     capacity: int = 1  # tasks that the executor takes at once, as one batch
+    workers: int = 1  # processes at most, started as they are needed; 0: one per CPU, up to 8
     gates: tuple[
         str, ...
     ] = ()  # names of the gate table, "controlled" (further controls), "unitary", "measure", "reset"

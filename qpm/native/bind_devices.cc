@@ -11,6 +11,7 @@
 
 #include "program/native/error.h"
 #include "qpm/native/bind.h"
+#include "qpm/native/device_pool.h"
 #include "qpm/native/device_python.h"
 #include "qpm/native/device_worker.h"
 
@@ -207,14 +208,28 @@ std::string call_for_text(const PyRef& function) {
   }
 }
 
-DeviceId add_worker(Runtime& runtime, const py::dict& info, const py::function& start, const py::object& last_words) {
+std::unique_ptr<WorkerDevice> make_worker(const DeviceInfo& info, const py::object& start,
+                                          const py::object& last_words) {
   WorkerDevice::Process process;
   process.start = [ref = PyRef(start)] { return call_for_text(ref); };
   if (!last_words.is_none()) process.last_words = [ref = PyRef(last_words)] { return call_for_text(ref); };
-  process.away = &wait_unlocked;
-  const DeviceInfo described = device_info_from(info);
+  return std::make_unique<WorkerDevice>(info, std::move(process));
+}
+
+DeviceId add_worker(Runtime& runtime, const py::dict& info, const py::function& start, const py::object& last_words) {
+  auto worker = make_worker(device_info_from(info), start, last_words);
   const py::gil_scoped_release unlock;
-  return runtime.add_device(std::make_unique<WorkerDevice>(described, std::move(process)));
+  return runtime.add_device(std::move(worker));
+}
+
+DeviceId add_workers(Runtime& runtime, const py::dict& info, const py::sequence& workers) {
+  const DeviceInfo described = device_info_from(info);
+  std::vector<std::unique_ptr<Device>> members;
+  for (const py::handle worker : workers)
+    members.push_back(make_worker(described, worker.attr("start"), worker.attr("last_words")));
+  if (members.empty()) throw Error(ErrorCode::kInvalidArgument, "0 workers; a device needs at least 1");
+  const py::gil_scoped_release unlock;
+  return runtime.add_device(std::make_unique<PoolDevice>(described, std::move(members)));
 }
 
 }  // namespace
@@ -229,7 +244,11 @@ void bind_devices(py::class_<Runtime, std::shared_ptr<Runtime>>& runtime) {
            "Adds a device served by another process: start() makes it and returns its address; last_words() says how "
            "one that went away ended. Both are called on a thread of the device. Three fast deaths in a row put the "
            "device "
-           "into fault for 10 seconds.");
+           "into fault for 10 seconds.")
+      .def("add_workers", &add_workers, "info"_a, "workers"_a,
+           "Adds a device served by several processes alike. Each worker has start() and last_words() as for "
+           "add_worker; "
+           "one that is not in use yet is started when those in use have several tasks each.");
 }
 
 }  // namespace qfw::qpm

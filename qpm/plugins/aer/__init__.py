@@ -48,6 +48,7 @@ class AerPlugin(Plugin):
                 version=_version(),
                 max_qubits=MAX_QUBITS,
                 capacity=256,
+                workers=0,
                 gates=(*(g.name for g in gates()), "controlled", "unitary", "measure", "reset"),
                 options=OPTIONS,
             )

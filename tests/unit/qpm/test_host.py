@@ -1,7 +1,7 @@
 """Discovery: whatever a plugin does, it harms nobody else."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -25,8 +25,8 @@ class Table:
         self.devices.append({"name": name})
         return len(self.devices) - 1
 
-    def add_worker(self, info: dict[str, Any], start: Callable[[], str], last_words: Callable[[], str]) -> int:
-        self.devices.append(info)
+    def add_workers(self, info: dict[str, Any], workers: Sequence[host.Worker]) -> int:
+        self.devices.append({**info, "workers": len(workers)})
         return len(self.devices) - 1
 
     def set_status(self, device: int, status: str, reason: str) -> None:
