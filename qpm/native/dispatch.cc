@@ -358,16 +358,25 @@ void Dispatcher::cancel(SessionId sid, TaskId id, Actions& out) {
 }
 
 void Dispatcher::expire(uint64_t now, Actions& out) {
+  const Failure late{ErrorCode::kDeadlineExceeded, "the task's deadline passed before it started"};
+  std::vector<std::shared_ptr<Lane>> ordered;  // looked at last: what starts there must not be late itself
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     Ticket& t = *deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
     t.timed = false;
-    if (t.state == Ticket::State::kQueued) {
-      doom(t, {ErrorCode::kDeadlineExceeded, "the task's deadline passed before it started"}, out);
-      continue;
+    if (t.state == Ticket::State::kRunning) {
+      t.expired = true;
+      if (Session* s = find_session(t.session)) out.stop.push_back(s->tickets.at(t.task));
+    } else if (t.sequential) {
+      if (!t.doom) t.doom = late;
+      ordered.push_back(t.lane);
+    } else {
+      end(t, late, out);
     }
-    t.expired = true;
-    if (Session* s = find_session(t.session)) out.stop.push_back(s->tickets.at(t.task));
+  }
+  for (const auto& lane : ordered) {
+    advance(*lane, out);
+    make_ready(*lane, out);
   }
 }
 
