@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import select
 import signal
 import subprocess
@@ -425,9 +426,9 @@ def ghz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = Path(_core.__file__ or "").parent
     program = tmp_path_factory.mktemp("c") / "ghz"
     environ = {**os.environ, "PKG_CONFIG_PATH": str(package / "lib/pkgconfig")}
-    flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "qpi"], env=environ, capture_output=True, text=True, check=True, timeout=60
-    ).stdout.split()
+    asked = ["pkg-config", "--cflags", "--libs", "qpi"]
+    done = subprocess.run(asked, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    flags = shlex.split(done.stdout)  # a path may have spaces: pkg-config quotes them for a shell
     source = ROOT / "examples/c/ghz.c"
     strict = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
     subprocess.run(["cc", *strict, str(source), *flags, "-o", str(program)], check=True, timeout=120)
