@@ -66,7 +66,7 @@ _TYPES = {
 _STAND_IN = "statevec"
 _STATE_VECTOR = ("nwqsim", "aer")  # what the built-in state-vector simulator may stand in for
 _INSTALL = {
-    "nwqsim": "build NWQ-Sim and put its plugin on the path",
+    "nwqsim": "build NWQ-Sim (pnnl/NWQ-Sim) and install a plugin for it, see docs/add-a-plugin.md",
     "aer": "pip install 'qfw[aer]'",
 }
 _warned: set[str] = set()
