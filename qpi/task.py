@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from qfw.program import PauliSum, Program
 from qfw.qpi.errors import InvalidArgument, LimitExceeded
 
-OUTPUTS = ("counts", "memory", "probabilities", "statevector", "expectations")
+OUTPUTS = ("counts", "memory", "probabilities", "statevector", "expectations", "gradients")
 MAX_ROWS = 1 << 24
 _DEFAULT_SHOTS = (0, 1024)  # without and with sampled outputs
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from qfw.program import PauliSum, Program
 from qfw.program.errors import DeviceError, InternalError, InvalidArgument, QfwError, Unsupported
 
-OUTPUTS = ("counts", "memory", "probabilities", "statevector", "expectations")
+OUTPUTS = ("counts", "memory", "probabilities", "statevector", "expectations", "gradients")
 
 OptionValue = str | int | float | bool
 
@@ -113,7 +113,7 @@ class DeviceSpec:
     gates: tuple[
         str, ...
     ] = ()  # names of the gate table, "controlled" (further controls), "unitary", "measure", "reset"
-    outputs: tuple[str, ...] = OUTPUTS
+    outputs: tuple[str, ...] = OUTPUTS[:-1]  # gradients are the exception
     coupling: tuple[tuple[int, int], ...] = ()
     options: tuple[Option, ...] = ()
 
@@ -156,6 +156,7 @@ class Task:
     outputs: frozenset[str]
     qubits: tuple[int, ...]  # of "probabilities"; empty: all
     observables: tuple[PauliSum, ...]
+    gradient_parameters: tuple[int, ...]  # of "gradients"; empty: all of the program's
     seed: int
     options: Mapping[str, OptionValue]
     stopped: Callable[[], bool] = field(default=lambda: False)  # True once nobody waits for this task any more
@@ -171,6 +172,7 @@ class Row:
     probabilities: NDArray[np.float64] | None = None
     statevector: NDArray[np.complex128] | None = None
     expectations: NDArray[np.float64] | None = None
+    gradients: NDArray[np.float64] | None = None  # observables x gradient parameters
     error: QfwError | None = None  # of this row alone
 
 
@@ -250,6 +252,7 @@ def _task(spec: DeviceSpec, raw: RawTask) -> Task:
         outputs=frozenset(raw["outputs"]),
         qubits=tuple(raw["qubits"]),
         observables=tuple(raw["observables"]),
+        gradient_parameters=tuple(raw["gradient_parameters"]),
         seed=raw["seed"],
         options=spec.resolve(raw["options"]),
         stopped=raw.get("stopped", lambda: False),
@@ -285,6 +288,7 @@ _TYPES: dict[str, type[np.generic]] = {
     "probabilities": np.float64,
     "statevector": np.complex128,
     "expectations": np.float64,
+    "gradients": np.float64,
 }
 
 

@@ -13,12 +13,6 @@ namespace py = pybind11;
 namespace qfw::qpi {
 namespace {
 
-constexpr std::pair<const char*, qpm::Output> kOutputs[] = {{"counts", qpm::kCounts},
-                                                            {"memory", qpm::kMemory},
-                                                            {"probabilities", qpm::kProbabilities},
-                                                            {"statevector", qpm::kStatevector},
-                                                            {"expectations", qpm::kExpectations}};
-
 struct Names {  // interned once: a submission reads all of them
   PyObject *program, *bindings, *shots, *outputs, *observables, *qubits, *seed, *deadline, *priority, *options,
       *convert_ns;
@@ -61,10 +55,9 @@ uint32_t outputs_from(py::handle outputs) {
   for (const py::handle item : outputs) {
     const char* word = PyUnicode_Check(item.ptr()) ? PyUnicode_AsUTF8(item.ptr()) : "";
     uint32_t bit = 0;
-    for (const auto& [name, value] : kOutputs)
+    for (const auto& [value, name] : qpm::kOutputNames)
       if (std::strcmp(name, word) == 0) bit = value;
-    if (!bit)
-      invalid("unknown output " + shown(item) + "; allowed: counts, memory, probabilities, statevector, expectations");
+    if (!bit) invalid("unknown output " + shown(item) + "; allowed: " + qpm::output_names());
     bits |= bit;
   }
   return bits;

@@ -28,9 +28,9 @@ const Device& find(const std::vector<Device>& devices, const std::string& name) 
 
 std::shared_ptr<qpm::Session> open_session(const std::string& endpoint, double timeout_s) {
   if (endpoint == "embedded") return qpm::embedded_session();
-  if (endpoint.rfind("unix:", 0) == 0) return qpm::connect_session(endpoint, timeout_s);
-  if (!endpoint.empty()) return qpm::connect_session(read_endpoint(endpoint).runtime, timeout_s);
-  if (const auto found = find_endpoint()) return qpm::connect_session(found->runtime, timeout_s);
+  if (endpoint.rfind("unix:", 0) == 0) return qpm::connect_session(endpoint, {.timeout_s = timeout_s});
+  if (!endpoint.empty()) return qpm::connect_session(read_endpoint(endpoint).runtime, {.timeout_s = timeout_s});
+  if (const auto found = find_endpoint()) return qpm::connect_session(found->runtime, {.timeout_s = timeout_s});
   return qpm::embedded_session();
 }
 

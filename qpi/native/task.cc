@@ -6,9 +6,6 @@
 namespace qfw::qpi {
 namespace {
 
-constexpr uint32_t kAllOutputs =
-    qpm::kCounts | qpm::kMemory | qpm::kProbabilities | qpm::kStatevector | qpm::kExpectations;
-
 [[noreturn]] void invalid(const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); }
 
 void check_bindings(const qpm::Task& task) {
@@ -31,18 +28,18 @@ void check_bindings(const qpm::Task& task) {
 }
 
 void check_outputs(const qpm::Task& task) {
-  if (task.outputs == 0)
-    invalid("no outputs wanted; choose at least one of counts, memory, probabilities, statevector, expectations");
-  if (task.outputs & ~kAllOutputs)
+  if (task.outputs == 0) invalid("no outputs wanted; choose at least one of " + qpm::output_names());
+  if (task.outputs & ~qpm::kAllOutputs)
     invalid("outputs " + std::to_string(task.outputs) + " has unknown bits; known are those of " +
-            std::to_string(kAllOutputs));
+            std::to_string(qpm::kAllOutputs));
   const bool sampled = task.outputs & (qpm::kCounts | qpm::kMemory);
   if (sampled && task.shots == 0) invalid("shots is 0; counts and memory need at least 1");
   if (sampled && task.program->num_bits() == 0)
     invalid("counts or memory wanted of a program with 0 classical bits; it measures nothing");
-  const bool expects = task.outputs & qpm::kExpectations;
-  if (expects && task.observables.empty()) invalid("expectations wanted but no observables given");
-  if (!expects && !task.observables.empty()) invalid("observables given but expectations are not among the outputs");
+  const bool expects = task.outputs & (qpm::kExpectations | qpm::kGradients);
+  if (expects && task.observables.empty()) invalid("expectations or gradients wanted but no observables given");
+  if (!expects && !task.observables.empty())
+    invalid("observables given but neither expectations nor gradients are among the outputs");
 }
 
 void check_qubits(const qpm::Task& task) {

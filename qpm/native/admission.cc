@@ -9,13 +9,6 @@
 namespace qfw::qpm {
 namespace {
 
-constexpr std::pair<Output, const char*> kOutputs[] = {{kCounts, "counts"},
-                                                       {kMemory, "memory"},
-                                                       {kProbabilities, "probabilities"},
-                                                       {kStatevector, "statevector"},
-                                                       {kExpectations, "expectations"}};
-constexpr uint32_t kAllOutputs = kCounts | kMemory | kProbabilities | kStatevector | kExpectations;
-
 [[noreturn]] void refuse(ErrorCode code, const DeviceInfo& info, const std::string& words) {
   throw Error(code, words + " (device '" + info.name + "')");
 }
@@ -50,9 +43,8 @@ void check_bindings(const DeviceInfo& info, const Task& task) {
 void check_outputs(const DeviceInfo& info, const Task& task) {
   if (task.outputs == 0 || (task.outputs & ~kAllOutputs))
     refuse(ErrorCode::kInvalidArgument, info,
-           "outputs " + std::to_string(task.outputs) +
-               "; allowed: counts, memory, probabilities, statevector, expectations");
-  for (auto [bit, name] : kOutputs)
+           "outputs " + std::to_string(task.outputs) + "; allowed: " + output_names());
+  for (auto [bit, name] : kOutputNames)
     if ((task.outputs & bit) && std::find(info.outputs.begin(), info.outputs.end(), name) == info.outputs.end())
       refuse(ErrorCode::kUnsupported, info, std::string("output '") + name + "' is not offered");
   limit(info, "shots", task.shots, info.max_shots);
@@ -65,8 +57,13 @@ void check_outputs(const DeviceInfo& info, const Task& task) {
 
 void check_observables(const DeviceInfo& info, const Task& task) {
   const uint32_t n = task.program->num_qubits();
-  if ((task.outputs & kExpectations) && task.observables.empty())
-    refuse(ErrorCode::kInvalidArgument, info, "expectations asked for, but no observable given");
+  if ((task.outputs & (kExpectations | kGradients)) && task.observables.empty())
+    refuse(ErrorCode::kInvalidArgument, info, "expectations or gradients asked for, but no observable given");
+  for (uint32_t p : task.gradient_parameters)
+    if (p >= task.program->num_parameters())
+      refuse(ErrorCode::kInvalidArgument, info,
+             "gradient with respect to parameter " + std::to_string(p) + "; the program has " +
+                 std::to_string(task.program->num_parameters()));
   for (const auto& o : task.observables) o.validate(n);
   const auto& qubits = task.probability_qubits;
   std::unordered_set<uint32_t> seen;
@@ -81,17 +78,10 @@ void check_observables(const DeviceInfo& info, const Task& task) {
 
 }  // namespace
 
-const char* output_name(Output output) noexcept {
-  for (auto [bit, name] : kOutputs)
-    if (bit == output) return name;
-  return "unknown";
-}
-
 uint32_t output_bit(const std::string& name) {
-  for (auto [bit, word] : kOutputs)
+  for (auto [bit, word] : kOutputNames)
     if (name == word) return bit;
-  throw Error(ErrorCode::kInvalidArgument,
-              "unknown output '" + name + "'; allowed: counts, memory, probabilities, statevector, expectations");
+  throw Error(ErrorCode::kInvalidArgument, "unknown output '" + name + "'; allowed: " + output_names());
 }
 
 void check_task(const DeviceInfo& info, const Task& task) {

@@ -53,8 +53,8 @@ namespace {
 
 py::tuple outputs_of(uint32_t outputs) {
   py::list names;
-  for (uint32_t bit = 1; bit <= kExpectations; bit <<= 1)
-    if (outputs & bit) names.append(output_name(static_cast<Output>(bit)));
+  for (auto [bit, name] : kOutputNames)
+    if (outputs & bit) names.append(name);
   return py::tuple(names);
 }
 
@@ -65,7 +65,8 @@ py::dict task_to(const JobPtr& job) {
     std::memcpy(bindings.mutable_data(), t.bindings.values.data(), t.bindings.values.size() * sizeof(double));
   return py::dict("program"_a = std::const_pointer_cast<program::Program>(t.program), "bindings"_a = bindings,
                   "shots"_a = t.shots, "outputs"_a = outputs_of(t.outputs), "qubits"_a = t.probability_qubits,
-                  "observables"_a = t.observables, "seed"_a = job->seed, "options"_a = t.options,
+                  "observables"_a = t.observables, "gradient_parameters"_a = t.gradient_parameters,
+                  "seed"_a = job->seed, "options"_a = t.options,
                   "stopped"_a = py::cpp_function([job] { return given_up(*job); }));
 }
 
@@ -98,6 +99,8 @@ RowResult row_from(const Task& t, const py::dict& row) {
   take_array(row, "probabilities", size_t{1} << k, r.probabilities);
   take_array(row, "statevector", size_t{1} << n, r.statevector);
   take_array(row, "expectations", t.observables.size(), r.expectations);
+  const size_t columns = t.gradient_parameters.empty() ? t.bindings.columns : t.gradient_parameters.size();
+  take_array(row, "gradients", t.observables.size() * columns, r.gradients);
   return r;
 }
 

@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "qfw/qpm/api/v1/job.pb.h"
 #include "qfw/qpm/api/v1/runtime.pb.h"
 
 namespace qfw::qpm {
@@ -71,6 +72,11 @@ bool Connection::handle(const pb::ClientMessage& m) {
       case pb::ClientMessage::kQueryDevices:
         send_devices();
         break;
+      case pb::ClientMessage::kSubscribe:
+      case pb::ClientMessage::kAttachJob:
+      case pb::ClientMessage::kQueryJobs:
+      case pb::ClientMessage::kForgetJob:
+        broken("events and jobs are not served");
       case pb::ClientMessage::kBye:
         return false;
       case pb::ClientMessage::KIND_NOT_SET:
@@ -136,7 +142,9 @@ void Connection::open_stream(const pb::OpenStream& open) {
   out.mutable_opened()->set_stream(open.stream());
   const std::vector<DeviceId> devices(open.devices().begin(), open.devices().end());
   try {
-    session().open_stream(open.stream(), devices, open.sequential() ? Order::kSequential : Order::kParallel);
+    const JobSpec job{open.job().id(), open.job().metadata()};
+    session().open_stream(open.stream(), devices, open.sequential() ? Order::kSequential : Order::kParallel,
+                          open.has_job() ? &job : nullptr);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::kProtocol) throw;
     wire::put(Failure::of(e), *out.mutable_opened()->mutable_failure());

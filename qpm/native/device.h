@@ -50,7 +50,6 @@ void check_task(const DeviceInfo& info, const Task& task);
 // Gates and operations of the program that are not among info.gates throw kUnsupported (O(instructions)).
 void check_gates(const DeviceInfo& info, const program::Program& program);
 
-const char* output_name(Output output) noexcept;  // "counts" ...
-uint32_t output_bit(const std::string& name);     // throws kInvalidArgument
+uint32_t output_bit(const std::string& name);  // throws kInvalidArgument
 
 }  // namespace qfw::qpm

@@ -95,7 +95,7 @@ void WorkerDevice::raise(Lock& lock) {
   std::shared_ptr<Session> made;
   try {
     const std::string address = process_.start();
-    made = connect_session(address, policy_.connect_s);
+    made = connect_session(address, {.timeout_s = policy_.connect_s});
     made->set_sink([this](std::vector<Completion>&& done) { receive(std::move(done)); });
     made->open_stream(kStream, std::vector<DeviceId>{0}, Order::kParallel);
   } catch (const Error& e) {

@@ -202,7 +202,8 @@ void LocalSession::set_sink(Sink sink) {
   state_->sink = std::move(sink);
 }
 
-void LocalSession::open_stream(StreamId stream, std::span<const DeviceId> devices, Order order) {
+void LocalSession::open_stream(StreamId stream, std::span<const DeviceId> devices, Order order, const JobSpec* job) {
+  if (job) throw Error(ErrorCode::kUnsupported, "jobs are not offered by this runtime");
   check_open();
   runtime_->open_stream(*state_, stream, devices, order);
 }

@@ -44,7 +44,7 @@ class LocalSession : public Session {
   std::string endpoint() const override { return "embedded"; }
   std::vector<DeviceInfo> devices() override { return runtime_->devices(); }
   void set_sink(Sink sink) override;
-  void open_stream(StreamId stream, std::span<const DeviceId> devices, Order order) override;
+  void open_stream(StreamId stream, std::span<const DeviceId> devices, Order order, const JobSpec* job) override;
   void close_stream(StreamId stream) override;
   uint32_t window() const override { return runtime_->options().window; }
   void submit(std::vector<Task>&& tasks) override;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include "qfw/qpm/api/v1/job.pb.h"
 #include "qfw/qpm/api/v1/runtime.grpc.pb.h"
 
 namespace qfw::qpm {
@@ -140,7 +141,7 @@ std::vector<DeviceInfo> GrpcSession::devices() {
   return *devices_;
 }
 
-void GrpcSession::open_stream(StreamId stream, std::span<const DeviceId> devices, Order order) {
+void GrpcSession::open_stream(StreamId stream, std::span<const DeviceId> devices, Order order, const JobSpec* job) {
   {
     std::lock_guard lock(mutex_);
     check_alive();
@@ -151,6 +152,10 @@ void GrpcSession::open_stream(StreamId stream, std::span<const DeviceId> devices
   open->set_stream(stream);
   for (DeviceId d : devices) open->add_devices(d);
   open->set_sequential(order == Order::kSequential);
+  if (job) {
+    open->mutable_job()->set_id(job->id);
+    open->mutable_job()->set_metadata(job->metadata);
+  }
   write(m);
   std::unique_lock lock(mutex_);
   if (!answered_.wait_for(lock, kAnswer, [&] { return opened_.count(stream) || lost_; }))
@@ -248,6 +253,8 @@ void GrpcSession::receive(pb::ServerMessage& m) {
       for (const auto& d : m.devices().devices()) devices_->push_back(wire::take(d));
       break;
     }
+    case pb::ServerMessage::kEvents:
+    case pb::ServerMessage::kJobs:
     case pb::ServerMessage::KIND_NOT_SET:
       return;  // of a later version
   }
@@ -351,8 +358,8 @@ void GrpcSession::lose(Failure reason) {
   if (!done.empty() && sink_) sink_(std::move(done));
 }
 
-std::shared_ptr<Session> connect_session(const std::string& address, double timeout_s) {
-  return std::make_shared<GrpcSession>(address, timeout_s);
+std::shared_ptr<Session> connect_session(const std::string& address, const ConnectOptions& options) {
+  return std::make_shared<GrpcSession>(address, options.timeout_s);
 }
 
 }  // namespace qfw::qpm

@@ -34,7 +34,7 @@ class GrpcSession : public Session {
   std::string endpoint() const override { return address_; }
   std::vector<DeviceInfo> devices() override;
   void set_sink(Sink sink) override;
-  void open_stream(StreamId stream, std::span<const DeviceId> devices, Order order) override;
+  void open_stream(StreamId stream, std::span<const DeviceId> devices, Order order, const JobSpec* job) override;
   void close_stream(StreamId stream) override;
   uint32_t window() const override { return window_; }
   void submit(std::vector<Task>&& tasks) override;

@@ -45,7 +45,8 @@ struct RowResult {
   std::vector<double> probabilities;
   std::vector<program::Complex> statevector;
   std::vector<double> expectations;
-  Failure failure;  // of this row alone
+  std::vector<double> gradients;  // observables x gradient parameters, row-major
+  Failure failure;                // of this row alone
 };
 
 struct Result {
@@ -57,6 +58,8 @@ struct Result {
   std::string device;  // name of the device that ran it
   std::string device_version;
   std::string calibration_set;
+  std::string method;         // how it was simulated, where the device has several: "statevector", "stabilizer", ...
+  std::string method_reason;  // why that one was chosen
   Timing timing;
 };
 

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "qpm/api/native/device_info.h"
+#include "qpm/api/native/event.h"
+#include "qpm/api/native/job_info.h"
 #include "qpm/api/native/result.h"
 #include "qpm/api/native/task.h"
 
@@ -30,8 +32,20 @@ class Session {
 
   // A stream of tasks bound to devices: any of them may run a task (late binding to the first free one).
   // Sequential: a task starts when the one before it has ended. Throws kNotFound for an unknown device.
-  virtual void open_stream(StreamId stream, std::span<const DeviceId> devices, Order order) = 0;
-  virtual void close_stream(StreamId stream) = 0;  // unfinished tasks are cancelled
+  // `job`: names the stream, which then outlives its session; kUnsupported where nothing can outlive it.
+  virtual void open_stream(StreamId stream, std::span<const DeviceId> devices, Order order,
+                           const JobSpec* job = nullptr) = 0;
+  virtual void close_stream(StreamId stream) = 0;  // unfinished tasks are cancelled; a job's go on
+
+  // Binds a job to a new stream of this session: its completions are delivered from the first one on, with the task
+  // ids under which it was submitted. Throws kNotFound, kUnsupported.
+  virtual JobInfo attach_job(StreamId stream, const std::string& job);
+  virtual std::vector<JobInfo> jobs(std::span<const std::string> ids);  // no ids: all; unknown ones are left out
+  virtual void forget_job(const std::string& job);  // cancels what is unfinished of it and drops its results
+
+  // What this session wants to hear of from now on: event_bit()s of kinds, 0 for nothing; no devices: all. The sink
+  // of an earlier call is not called any more once this returns.
+  virtual void subscribe(std::span<const DeviceId> devices, uint32_t kinds, EventSink sink);
 
   // How many tasks may be outstanding (submitted, not completed). Beyond it submit throws kResourceExhausted
   // (transient) and has submitted nothing; the caller (QPI) keeps within the window.
@@ -52,7 +66,19 @@ class Session {
 // made at the first call and shared. Defined in qpm/native/embedded.cc.
 std::shared_ptr<Session> embedded_session();
 
-// Connects to a daemon's Runtime service: "unix:/path". Throws kUnavailable, kProtocol, kTimeout.
-std::shared_ptr<Session> connect_session(const std::string& address, double timeout_s);
+struct TlsFiles {  // paths of PEM files
+  std::string ca, certificate, key;
+  std::string server_name;  // that the server's certificate must carry
+};
+
+struct ConnectOptions {
+  double timeout_s = 10.0;   // to connect
+  double reconnect_s = 0.0;  // how long a lost connection is tried again before its tasks fail; 0: not at all
+  TlsFiles tls;              // needed for "host:port"
+};
+
+// Connects to a daemon's Runtime service: "unix:/path", or "host:port" over mutual TLS. Throws kUnavailable, kProtocol,
+// kTimeout, kPermissionDenied.
+std::shared_ptr<Session> connect_session(const std::string& address, const ConnectOptions& options = {});
 
 }  // namespace qfw::qpm

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "program/native/observable.h"
@@ -22,7 +23,22 @@ enum Output : uint32_t {
   kProbabilities = 1u << 2,
   kStatevector = 1u << 3,
   kExpectations = 1u << 4,
+  kGradients = 1u << 5,  // of the expectation values, with respect to the program's parameters
 };
+
+constexpr std::pair<Output, const char*> kOutputNames[] = {{kCounts, "counts"},
+                                                           {kMemory, "memory"},
+                                                           {kProbabilities, "probabilities"},
+                                                           {kStatevector, "statevector"},
+                                                           {kExpectations, "expectations"},
+                                                           {kGradients, "gradients"}};
+constexpr uint32_t kAllOutputs = 2 * kGradients - 1;
+
+inline std::string output_names() {  // "counts, memory, ..."
+  std::string names;
+  for (auto [bit, name] : kOutputNames) names += (names.empty() ? "" : ", ") + std::string(name);
+  return names;
+}
 
 struct Bindings {  // row-major matrix rows x columns, columns == program.num_parameters()
   uint32_t rows = 1;
@@ -43,8 +59,9 @@ struct Task {
   uint32_t outputs = kCounts;
   std::vector<uint32_t> probability_qubits;
   std::vector<program::PauliSum> observables;
-  std::optional<uint64_t> seed;  // absent: the runtime draws one and reports it
-  uint64_t deadline_ns = 0;      // from its arrival in the runtime; 0: none
+  std::vector<uint32_t> gradient_parameters;  // kGradients: columns of the Jacobian; empty: all parameters
+  std::optional<uint64_t> seed;               // absent: the runtime draws one and reports it
+  uint64_t deadline_ns = 0;                   // from its arrival in the runtime; 0: none
   int32_t priority = 0;
   std::map<std::string, std::string> options;  // the device's own; unknown ones are refused
 };

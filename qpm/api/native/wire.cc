@@ -6,6 +6,8 @@
 
 #include "qfw/qpm/api/v1/device.pb.h"
 #include "qfw/qpm/api/v1/errors.pb.h"
+#include "qfw/qpm/api/v1/event.pb.h"
+#include "qfw/qpm/api/v1/job.pb.h"
 #include "qfw/qpm/api/v1/runtime.pb.h"
 #include "qfw/qpm/api/v1/task.pb.h"
 
@@ -154,6 +156,55 @@ DeviceInfo take(const pb::Device& d) {
   return i;
 }
 
+// ---- events and jobs
+
+void put(const Event& e, pb::Event& out) {
+  out.set_sequence(e.sequence);
+  out.set_time_s(e.time_s);
+  out.set_kind(static_cast<pb::EventKind>(e.kind));
+  out.set_device(e.device);
+  out.set_device_name(e.device_name);
+  out.set_status(static_cast<pb::DeviceStatus>(e.status));
+  out.set_severity(static_cast<pb::Severity>(e.severity));
+  out.set_message(e.message);
+  out.set_calibration_set(e.calibration_set);
+  for (const auto& [name, value] : e.values) (*out.mutable_values())[name] = value;
+}
+
+Event take(const pb::Event& e) {
+  Event out;
+  out.sequence = e.sequence();
+  out.time_s = e.time_s();
+  out.kind = pb::EventKind_IsValid(e.kind()) ? static_cast<EventKind>(e.kind()) : EventKind::kStatus;
+  out.device = e.device();
+  out.device_name = e.device_name();
+  out.status = pb::DeviceStatus_IsValid(e.status()) ? static_cast<DeviceStatus>(e.status()) : DeviceStatus::kFault;
+  out.severity = pb::Severity_IsValid(e.severity()) ? static_cast<Severity>(e.severity()) : Severity::kError;
+  out.message = e.message();
+  out.calibration_set = e.calibration_set();
+  out.values.insert(e.values().begin(), e.values().end());
+  return out;
+}
+
+void put(const JobInfo& j, pb::Job& out) {
+  out.set_id(j.id);
+  out.set_state(static_cast<pb::JobState>(j.state));
+  out.set_tasks(j.tasks);
+  out.set_completed(j.completed);
+  out.set_failed(j.failed);
+  out.set_position(j.position);
+  out.set_created_s(j.created_s);
+  out.set_metadata(j.metadata);
+}
+
+JobInfo take(const pb::Job& j) {
+  const bool known = pb::JobState_IsValid(j.state());
+  return {j.id(),        known ? static_cast<JobState>(j.state()) : JobState::kRunning,
+          j.tasks(),     j.completed(),
+          j.failed(),    j.position(),
+          j.created_s(), j.metadata()};
+}
+
 // ---- tasks
 
 void put(const qpm::Task& t, uint64_t inline_bytes, pb::Task& out) {
@@ -172,6 +223,7 @@ void put(const qpm::Task& t, uint64_t inline_bytes, pb::Task& out) {
   out.set_deadline_ns(t.deadline_ns);
   out.set_priority(t.priority);
   for (const auto& [k, v] : t.options) (*out.mutable_options())[k] = v;
+  for (uint32_t p : t.gradient_parameters) out.add_gradient_parameters(p);
 }
 
 qpm::Failure take(const pb::Task& t, qpm::Task& out) {
@@ -192,6 +244,7 @@ qpm::Failure take(const pb::Task& t, qpm::Task& out) {
   out.deadline_ns = t.deadline_ns();
   out.priority = t.priority();
   out.options.insert(t.options().begin(), t.options().end());
+  out.gradient_parameters.assign(t.gradient_parameters().begin(), t.gradient_parameters().end());
   return {};
 }
 
@@ -205,6 +258,8 @@ void put(const qpm::Result& r, uint64_t arrived_ns, pb::Result& out) {
   out.set_device(r.device);
   out.set_device_version(r.device_version);
   out.set_calibration_set(r.calibration_set);
+  out.set_method(r.method);
+  out.set_method_reason(r.method_reason);
   auto* t = out.mutable_timing();
   t->set_queue_ns(r.timing.queue_ns);
   t->set_dispatch_ns(r.timing.dispatch_ns);
@@ -220,6 +275,8 @@ void take(const pb::Result& r, qpm::Result& out, uint64_t& arrived_ns) {
   out.device = r.device();
   out.device_version = r.device_version();
   out.calibration_set = r.calibration_set();
+  out.method = r.method();
+  out.method_reason = r.method_reason();
   out.timing.queue_ns = r.timing().queue_ns();
   out.timing.dispatch_ns = r.timing().dispatch_ns();
   out.timing.execute_ns = r.timing().execute_ns();
@@ -233,13 +290,15 @@ void put(const RowResult& r, uint64_t limit, pb::Row& out) {
   put_array(r.probabilities, limit, out.mutable_probabilities());
   put_array(r.statevector, limit, out.mutable_statevector());
   put_array(r.expectations, limit, out.mutable_expectations());
+  put_array(r.gradients, limit, out.mutable_gradients());
   if (r.failure) put(r.failure, *out.mutable_failure());
 }
 
 qpm::Failure take(const pb::Row& r, RowResult& out) {
   const bool fine = take_array(r.memory(), out.memory) && take_array(r.count_keys(), out.count_keys) &&
                     take_array(r.counts(), out.counts) && take_array(r.probabilities(), out.probabilities) &&
-                    take_array(r.statevector(), out.statevector) && take_array(r.expectations(), out.expectations);
+                    take_array(r.statevector(), out.statevector) && take_array(r.expectations(), out.expectations) &&
+                    take_array(r.gradients(), out.gradients);
   if (!fine) return broken("an array of a result is not a whole number of entries");
   if (r.has_failure()) out.failure = take(r.failure());
   return {};
@@ -256,6 +315,7 @@ void each_array(Row& r, Visit&& visit) {
   visit(pb::ArrayChunk::PROBABILITIES, r.probabilities);
   visit(pb::ArrayChunk::STATEVECTOR, r.statevector);
   visit(pb::ArrayChunk::EXPECTATIONS, r.expectations);
+  visit(pb::ArrayChunk::GRADIENTS, r.gradients);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "qpm/api/native/device_info.h"
+#include "qpm/api/native/event.h"
+#include "qpm/api/native/job_info.h"
 #include "qpm/api/native/result.h"
 #include "qpm/api/native/task.h"
 
@@ -14,7 +16,9 @@ namespace qfw::qpm::api::v1 {
 class ArrayChunk;
 class Completion;
 class Device;
+class Event;
 class Failure;
+class Job;
 class Result;
 class Row;
 class Task;
@@ -41,6 +45,12 @@ qpm::Failure take(const pb::Failure& failure);
 
 void put(const DeviceInfo& info, pb::Device& out);
 DeviceInfo take(const pb::Device& device);
+
+void put(const Event& event, pb::Event& out);
+Event take(const pb::Event& event);
+
+void put(const JobInfo& job, pb::Job& out);
+JobInfo take(const pb::Job& job);
 
 // Everything but the program, which travels by its hash; bindings above `inline_bytes` are left for chunks.
 void put(const qpm::Task& task, uint64_t inline_bytes, pb::Task& out);

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqfw/qpm/api/v1/endpoint.proto\x12\x0eqfw.qpm.api.v1\"\x92\x01\n\x08\x45ndpoint\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x03\x12\x12\n\nstarted_at\x18\x06 \x01(\x01\x12\x10\n\x08hostname\x18\x07 \x01(\t\x12\x10\n\x08software\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqfw/qpm/api/v1/endpoint.proto\x12\x0eqfw.qpm.api.v1\"\xde\x01\n\x08\x45ndpoint\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x03\x12\x12\n\nstarted_at\x18\x06 \x01(\x01\x12\x10\n\x08hostname\x18\x07 \x01(\t\x12\x10\n\x08software\x18\x08 \x01(\t\x12\x13\n\x0bruntime_tls\x18\t \x01(\t\x12\x13\n\x0b\x63ontrol_tls\x18\n \x01(\t\x12 \n\x03tls\x18\x0b \x01(\x0b\x32\x13.qfw.qpm.api.v1.Tls\"H\n\x03Tls\x12\n\n\x02\x63\x61\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x13\n\x0bserver_name\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,5 +22,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qfw.qpm.api.v1.endpoint_pb2
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_ENDPOINT']._serialized_start=50
-  _globals['_ENDPOINT']._serialized_end=196
+  _globals['_ENDPOINT']._serialized_end=272
+  _globals['_TLS']._serialized_start=274
+  _globals['_TLS']._serialized_end=346
 # @@protoc_insertion_point(module_scope)

@@ -14,52 +14,66 @@ _sym_db = _symbol_database.Default()
 
 from qfw.qpm.api.v1 import device_pb2 as qfw_dot_qpm_dot_api_dot_v1_dot_device__pb2
 from qfw.qpm.api.v1 import errors_pb2 as qfw_dot_qpm_dot_api_dot_v1_dot_errors__pb2
+from qfw.qpm.api.v1 import event_pb2 as qfw_dot_qpm_dot_api_dot_v1_dot_event__pb2
+from qfw.qpm.api.v1 import job_pb2 as qfw_dot_qpm_dot_api_dot_v1_dot_job__pb2
 from qfw.qpm.api.v1 import task_pb2 as qfw_dot_qpm_dot_api_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cqfw/qpm/api/v1/runtime.proto\x12\x0eqfw.qpm.api.v1\x1a\x1bqfw/qpm/api/v1/device.proto\x1a\x1bqfw/qpm/api/v1/errors.proto\x1a\x19qfw/qpm/api/v1/task.proto\"\xb6\x03\n\rClientMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.qfw.qpm.api.v1.HelloH\x00\x12\x31\n\x0bput_program\x18\x02 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.PutProgramH\x00\x12\x31\n\x0bopen_stream\x18\x03 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.OpenStreamH\x00\x12\x33\n\x0c\x63lose_stream\x18\x04 \x01(\x0b\x32\x1b.qfw.qpm.api.v1.CloseStreamH\x00\x12+\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.ArrayChunkH\x00\x12(\n\x06submit\x18\x06 \x01(\x0b\x32\x16.qfw.qpm.api.v1.SubmitH\x00\x12(\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32\x16.qfw.qpm.api.v1.CancelH\x00\x12\x35\n\rquery_devices\x18\x08 \x01(\x0b\x32\x1c.qfw.qpm.api.v1.QueryDevicesH\x00\x12\"\n\x03\x62ye\x18\t \x01(\x0b\x32\x13.qfw.qpm.api.v1.ByeH\x00\x42\x06\n\x04kind\"\xd3\x02\n\rServerMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.qfw.qpm.api.v1.WelcomeH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.ArrayChunkH\x00\x12\x32\n\x0b\x63ompletions\x18\x03 \x01(\x0b\x32\x1b.qfw.qpm.api.v1.CompletionsH\x00\x12-\n\x07\x64\x65vices\x18\x04 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.DeviceListH\x00\x12(\n\x06opened\x18\x05 \x01(\x0b\x32\x16.qfw.qpm.api.v1.OpenedH\x00\x12*\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x17.qfw.qpm.api.v1.FailureH\x00\x12(\n\x04rows\x18\x07 \x01(\x0b\x32\x18.qfw.qpm.api.v1.RowBlockH\x00\x42\x06\n\x04kind\";\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"\xa0\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0e\n\x06window\x18\x03 \x01(\r\x12&\n\x06limits\x18\x04 \x01(\x0b\x32\x16.qfw.qpm.api.v1.Limits\x12\'\n\x07\x64\x65vices\x18\x05 \x03(\x0b\x32\x16.qfw.qpm.api.v1.Device\x12\x10\n\x08\x63lock_ns\x18\x06 \x01(\x04\"u\n\x06Limits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\x04\x12\x14\n\x0cinline_bytes\x18\x02 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x03 \x01(\x04\x12\x15\n\rprogram_bytes\x18\x04 \x01(\x04\x12\x12\n\ntask_bytes\x18\x05 \x01(\x04\"I\n\nPutProgram\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"A\n\nOpenStream\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0f\n\x07\x64\x65vices\x18\x02 \x03(\r\x12\x12\n\nsequential\x18\x03 \x01(\x08\"B\n\x06Opened\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x17.qfw.qpm.api.v1.Failure\"\x1d\n\x0b\x43loseStream\x12\x0e\n\x06stream\x18\x01 \x01(\r\"[\n\x06Submit\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.qfw.qpm.api.v1.Task\x12,\n\x08programs\x18\x02 \x03(\x0b\x32\x1a.qfw.qpm.api.v1.PutProgram\"\x17\n\x06\x43\x61ncel\x12\r\n\x05tasks\x18\x01 \x03(\x04\"\x0e\n\x0cQueryDevices\">\n\x0b\x43ompletions\x12/\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32\x1a.qfw.qpm.api.v1.Completion\"5\n\nDeviceList\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.qfw.qpm.api.v1.Device\"\x05\n\x03\x42ye\"\xfa\x01\n\nArrayChunk\x12\x0c\n\x04task\x18\x01 \x01(\x04\x12\x0b\n\x03row\x18\x02 \x01(\r\x12/\n\x05\x61rray\x18\x03 \x01(\x0e\x32 .qfw.qpm.api.v1.ArrayChunk.Array\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\"s\n\x05\x41rray\x12\x0c\n\x08\x42INDINGS\x10\x00\x12\n\n\x06MEMORY\x10\x01\x12\x0e\n\nCOUNT_KEYS\x10\x02\x12\n\n\x06\x43OUNTS\x10\x03\x12\x11\n\rPROBABILITIES\x10\x04\x12\x0f\n\x0bSTATEVECTOR\x10\x05\x12\x10\n\x0c\x45XPECTATIONS\x10\x06\"J\n\x08RowBlock\x12\x0c\n\x04task\x18\x01 \x01(\x04\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12!\n\x04rows\x18\x03 \x03(\x0b\x32\x13.qfw.qpm.api.v1.Row2V\n\x07Runtime\x12K\n\x07Session\x12\x1d.qfw.qpm.api.v1.ClientMessage\x1a\x1d.qfw.qpm.api.v1.ServerMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cqfw/qpm/api/v1/runtime.proto\x12\x0eqfw.qpm.api.v1\x1a\x1bqfw/qpm/api/v1/device.proto\x1a\x1bqfw/qpm/api/v1/errors.proto\x1a\x1aqfw/qpm/api/v1/event.proto\x1a\x18qfw/qpm/api/v1/job.proto\x1a\x19qfw/qpm/api/v1/task.proto\"\xf9\x04\n\rClientMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.qfw.qpm.api.v1.HelloH\x00\x12\x31\n\x0bput_program\x18\x02 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.PutProgramH\x00\x12\x31\n\x0bopen_stream\x18\x03 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.OpenStreamH\x00\x12\x33\n\x0c\x63lose_stream\x18\x04 \x01(\x0b\x32\x1b.qfw.qpm.api.v1.CloseStreamH\x00\x12+\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.ArrayChunkH\x00\x12(\n\x06submit\x18\x06 \x01(\x0b\x32\x16.qfw.qpm.api.v1.SubmitH\x00\x12(\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32\x16.qfw.qpm.api.v1.CancelH\x00\x12\x35\n\rquery_devices\x18\x08 \x01(\x0b\x32\x1c.qfw.qpm.api.v1.QueryDevicesH\x00\x12\"\n\x03\x62ye\x18\t \x01(\x0b\x32\x13.qfw.qpm.api.v1.ByeH\x00\x12.\n\tsubscribe\x18\n \x01(\x0b\x32\x19.qfw.qpm.api.v1.SubscribeH\x00\x12/\n\nattach_job\x18\x0b \x01(\x0b\x32\x19.qfw.qpm.api.v1.AttachJobH\x00\x12/\n\nquery_jobs\x18\x0c \x01(\x0b\x32\x19.qfw.qpm.api.v1.QueryJobsH\x00\x12/\n\nforget_job\x18\r \x01(\x0b\x32\x19.qfw.qpm.api.v1.ForgetJobH\x00\x42\x06\n\x04kind\"\xa6\x03\n\rServerMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.qfw.qpm.api.v1.WelcomeH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.ArrayChunkH\x00\x12\x32\n\x0b\x63ompletions\x18\x03 \x01(\x0b\x32\x1b.qfw.qpm.api.v1.CompletionsH\x00\x12-\n\x07\x64\x65vices\x18\x04 \x01(\x0b\x32\x1a.qfw.qpm.api.v1.DeviceListH\x00\x12(\n\x06opened\x18\x05 \x01(\x0b\x32\x16.qfw.qpm.api.v1.OpenedH\x00\x12*\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x17.qfw.qpm.api.v1.FailureH\x00\x12(\n\x04rows\x18\x07 \x01(\x0b\x32\x18.qfw.qpm.api.v1.RowBlockH\x00\x12(\n\x06\x65vents\x18\x08 \x01(\x0b\x32\x16.qfw.qpm.api.v1.EventsH\x00\x12\'\n\x04jobs\x18\t \x01(\x0b\x32\x17.qfw.qpm.api.v1.JobListH\x00\x42\x06\n\x04kind\";\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"\xa0\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0e\n\x06window\x18\x03 \x01(\r\x12&\n\x06limits\x18\x04 \x01(\x0b\x32\x16.qfw.qpm.api.v1.Limits\x12\'\n\x07\x64\x65vices\x18\x05 \x03(\x0b\x32\x16.qfw.qpm.api.v1.Device\x12\x10\n\x08\x63lock_ns\x18\x06 \x01(\x04\"u\n\x06Limits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\x04\x12\x14\n\x0cinline_bytes\x18\x02 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x03 \x01(\x04\x12\x15\n\rprogram_bytes\x18\x04 \x01(\x04\x12\x12\n\ntask_bytes\x18\x05 \x01(\x04\"I\n\nPutProgram\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"g\n\nOpenStream\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0f\n\x07\x64\x65vices\x18\x02 \x03(\r\x12\x12\n\nsequential\x18\x03 \x01(\x08\x12$\n\x03job\x18\x04 \x01(\x0b\x32\x17.qfw.qpm.api.v1.JobSpec\"d\n\x06Opened\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x17.qfw.qpm.api.v1.Failure\x12 \n\x03job\x18\x03 \x01(\x0b\x32\x13.qfw.qpm.api.v1.Job\"(\n\tAttachJob\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0b\n\x03job\x18\x02 \x01(\t\"\x19\n\tQueryJobs\x12\x0c\n\x04jobs\x18\x01 \x03(\t\",\n\x07JobList\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.qfw.qpm.api.v1.Job\"\x18\n\tForgetJob\x12\x0b\n\x03job\x18\x01 \x01(\t\"F\n\tSubscribe\x12(\n\x05kinds\x18\x01 \x03(\x0e\x32\x19.qfw.qpm.api.v1.EventKind\x12\x0f\n\x07\x64\x65vices\x18\x02 \x03(\r\"/\n\x06\x45vents\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.qfw.qpm.api.v1.Event\"\x1d\n\x0b\x43loseStream\x12\x0e\n\x06stream\x18\x01 \x01(\r\"[\n\x06Submit\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.qfw.qpm.api.v1.Task\x12,\n\x08programs\x18\x02 \x03(\x0b\x32\x1a.qfw.qpm.api.v1.PutProgram\"\x17\n\x06\x43\x61ncel\x12\r\n\x05tasks\x18\x01 \x03(\x04\"\x0e\n\x0cQueryDevices\">\n\x0b\x43ompletions\x12/\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32\x1a.qfw.qpm.api.v1.Completion\"5\n\nDeviceList\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.qfw.qpm.api.v1.Device\"\x05\n\x03\x42ye\"\x8a\x02\n\nArrayChunk\x12\x0c\n\x04task\x18\x01 \x01(\x04\x12\x0b\n\x03row\x18\x02 \x01(\r\x12/\n\x05\x61rray\x18\x03 \x01(\x0e\x32 .qfw.qpm.api.v1.ArrayChunk.Array\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\"\x82\x01\n\x05\x41rray\x12\x0c\n\x08\x42INDINGS\x10\x00\x12\n\n\x06MEMORY\x10\x01\x12\x0e\n\nCOUNT_KEYS\x10\x02\x12\n\n\x06\x43OUNTS\x10\x03\x12\x11\n\rPROBABILITIES\x10\x04\x12\x0f\n\x0bSTATEVECTOR\x10\x05\x12\x10\n\x0c\x45XPECTATIONS\x10\x06\x12\r\n\tGRADIENTS\x10\x07\"J\n\x08RowBlock\x12\x0c\n\x04task\x18\x01 \x01(\x04\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12!\n\x04rows\x18\x03 \x03(\x0b\x32\x13.qfw.qpm.api.v1.Row2V\n\x07Runtime\x12K\n\x07Session\x12\x1d.qfw.qpm.api.v1.ClientMessage\x1a\x1d.qfw.qpm.api.v1.ServerMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qfw.qpm.api.v1.runtime_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_CLIENTMESSAGE']._serialized_start=134
-  _globals['_CLIENTMESSAGE']._serialized_end=572
-  _globals['_SERVERMESSAGE']._serialized_start=575
-  _globals['_SERVERMESSAGE']._serialized_end=914
-  _globals['_HELLO']._serialized_start=916
-  _globals['_HELLO']._serialized_end=975
-  _globals['_WELCOME']._serialized_start=978
-  _globals['_WELCOME']._serialized_end=1138
-  _globals['_LIMITS']._serialized_start=1140
-  _globals['_LIMITS']._serialized_end=1257
-  _globals['_PUTPROGRAM']._serialized_start=1259
-  _globals['_PUTPROGRAM']._serialized_end=1332
-  _globals['_OPENSTREAM']._serialized_start=1334
-  _globals['_OPENSTREAM']._serialized_end=1399
-  _globals['_OPENED']._serialized_start=1401
-  _globals['_OPENED']._serialized_end=1467
-  _globals['_CLOSESTREAM']._serialized_start=1469
-  _globals['_CLOSESTREAM']._serialized_end=1498
-  _globals['_SUBMIT']._serialized_start=1500
-  _globals['_SUBMIT']._serialized_end=1591
-  _globals['_CANCEL']._serialized_start=1593
-  _globals['_CANCEL']._serialized_end=1616
-  _globals['_QUERYDEVICES']._serialized_start=1618
-  _globals['_QUERYDEVICES']._serialized_end=1632
-  _globals['_COMPLETIONS']._serialized_start=1634
-  _globals['_COMPLETIONS']._serialized_end=1696
-  _globals['_DEVICELIST']._serialized_start=1698
-  _globals['_DEVICELIST']._serialized_end=1751
-  _globals['_BYE']._serialized_start=1753
-  _globals['_BYE']._serialized_end=1758
-  _globals['_ARRAYCHUNK']._serialized_start=1761
-  _globals['_ARRAYCHUNK']._serialized_end=2011
-  _globals['_ARRAYCHUNK_ARRAY']._serialized_start=1896
-  _globals['_ARRAYCHUNK_ARRAY']._serialized_end=2011
-  _globals['_ROWBLOCK']._serialized_start=2013
-  _globals['_ROWBLOCK']._serialized_end=2087
-  _globals['_RUNTIME']._serialized_start=2089
-  _globals['_RUNTIME']._serialized_end=2175
+  _globals['_CLIENTMESSAGE']._serialized_start=188
+  _globals['_CLIENTMESSAGE']._serialized_end=821
+  _globals['_SERVERMESSAGE']._serialized_start=824
+  _globals['_SERVERMESSAGE']._serialized_end=1246
+  _globals['_HELLO']._serialized_start=1248
+  _globals['_HELLO']._serialized_end=1307
+  _globals['_WELCOME']._serialized_start=1310
+  _globals['_WELCOME']._serialized_end=1470
+  _globals['_LIMITS']._serialized_start=1472
+  _globals['_LIMITS']._serialized_end=1589
+  _globals['_PUTPROGRAM']._serialized_start=1591
+  _globals['_PUTPROGRAM']._serialized_end=1664
+  _globals['_OPENSTREAM']._serialized_start=1666
+  _globals['_OPENSTREAM']._serialized_end=1769
+  _globals['_OPENED']._serialized_start=1771
+  _globals['_OPENED']._serialized_end=1871
+  _globals['_ATTACHJOB']._serialized_start=1873
+  _globals['_ATTACHJOB']._serialized_end=1913
+  _globals['_QUERYJOBS']._serialized_start=1915
+  _globals['_QUERYJOBS']._serialized_end=1940
+  _globals['_JOBLIST']._serialized_start=1942
+  _globals['_JOBLIST']._serialized_end=1986
+  _globals['_FORGETJOB']._serialized_start=1988
+  _globals['_FORGETJOB']._serialized_end=2012
+  _globals['_SUBSCRIBE']._serialized_start=2014
+  _globals['_SUBSCRIBE']._serialized_end=2084
+  _globals['_EVENTS']._serialized_start=2086
+  _globals['_EVENTS']._serialized_end=2133
+  _globals['_CLOSESTREAM']._serialized_start=2135
+  _globals['_CLOSESTREAM']._serialized_end=2164
+  _globals['_SUBMIT']._serialized_start=2166
+  _globals['_SUBMIT']._serialized_end=2257
+  _globals['_CANCEL']._serialized_start=2259
+  _globals['_CANCEL']._serialized_end=2282
+  _globals['_QUERYDEVICES']._serialized_start=2284
+  _globals['_QUERYDEVICES']._serialized_end=2298
+  _globals['_COMPLETIONS']._serialized_start=2300
+  _globals['_COMPLETIONS']._serialized_end=2362
+  _globals['_DEVICELIST']._serialized_start=2364
+  _globals['_DEVICELIST']._serialized_end=2417
+  _globals['_BYE']._serialized_start=2419
+  _globals['_BYE']._serialized_end=2424
+  _globals['_ARRAYCHUNK']._serialized_start=2427
+  _globals['_ARRAYCHUNK']._serialized_end=2693
+  _globals['_ARRAYCHUNK_ARRAY']._serialized_start=2563
+  _globals['_ARRAYCHUNK_ARRAY']._serialized_end=2693
+  _globals['_ROWBLOCK']._serialized_start=2695
+  _globals['_ROWBLOCK']._serialized_end=2769
+  _globals['_RUNTIME']._serialized_start=2771
+  _globals['_RUNTIME']._serialized_end=2857
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,7 @@
 from qfw.qpm.api.v1 import device_pb2 as _device_pb2
 from qfw.qpm.api.v1 import errors_pb2 as _errors_pb2
+from qfw.qpm.api.v1 import event_pb2 as _event_pb2
+from qfw.qpm.api.v1 import job_pb2 as _job_pb2
 from qfw.qpm.api.v1 import task_pb2 as _task_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -10,7 +12,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClientMessage(_message.Message):
-    __slots__ = ("hello", "put_program", "open_stream", "close_stream", "chunk", "submit", "cancel", "query_devices", "bye")
+    __slots__ = ("hello", "put_program", "open_stream", "close_stream", "chunk", "submit", "cancel", "query_devices", "bye", "subscribe", "attach_job", "query_jobs", "forget_job")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PUT_PROGRAM_FIELD_NUMBER: _ClassVar[int]
     OPEN_STREAM_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +22,10 @@ class ClientMessage(_message.Message):
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     QUERY_DEVICES_FIELD_NUMBER: _ClassVar[int]
     BYE_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_JOB_FIELD_NUMBER: _ClassVar[int]
+    QUERY_JOBS_FIELD_NUMBER: _ClassVar[int]
+    FORGET_JOB_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     put_program: PutProgram
     open_stream: OpenStream
@@ -29,10 +35,14 @@ class ClientMessage(_message.Message):
     cancel: Cancel
     query_devices: QueryDevices
     bye: Bye
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., put_program: _Optional[_Union[PutProgram, _Mapping]] = ..., open_stream: _Optional[_Union[OpenStream, _Mapping]] = ..., close_stream: _Optional[_Union[CloseStream, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ..., submit: _Optional[_Union[Submit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., query_devices: _Optional[_Union[QueryDevices, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
+    subscribe: Subscribe
+    attach_job: AttachJob
+    query_jobs: QueryJobs
+    forget_job: ForgetJob
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., put_program: _Optional[_Union[PutProgram, _Mapping]] = ..., open_stream: _Optional[_Union[OpenStream, _Mapping]] = ..., close_stream: _Optional[_Union[CloseStream, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ..., submit: _Optional[_Union[Submit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., query_devices: _Optional[_Union[QueryDevices, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., query_jobs: _Optional[_Union[QueryJobs, _Mapping]] = ..., forget_job: _Optional[_Union[ForgetJob, _Mapping]] = ...) -> None: ...
 
 class ServerMessage(_message.Message):
-    __slots__ = ("welcome", "chunk", "completions", "devices", "opened", "failure", "rows")
+    __slots__ = ("welcome", "chunk", "completions", "devices", "opened", "failure", "rows", "events", "jobs")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +50,8 @@ class ServerMessage(_message.Message):
     OPENED_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     chunk: ArrayChunk
     completions: Completions
@@ -47,7 +59,9 @@ class ServerMessage(_message.Message):
     opened: Opened
     failure: _errors_pb2.Failure
     rows: RowBlock
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ..., completions: _Optional[_Union[Completions, _Mapping]] = ..., devices: _Optional[_Union[DeviceList, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., rows: _Optional[_Union[RowBlock, _Mapping]] = ...) -> None: ...
+    events: Events
+    jobs: JobList
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ..., completions: _Optional[_Union[Completions, _Mapping]] = ..., devices: _Optional[_Union[DeviceList, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., rows: _Optional[_Union[RowBlock, _Mapping]] = ..., events: _Optional[_Union[Events, _Mapping]] = ..., jobs: _Optional[_Union[JobList, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "software", "weight")
@@ -102,22 +116,66 @@ class PutProgram(_message.Message):
     def __init__(self, sha256: _Optional[bytes] = ..., total: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class OpenStream(_message.Message):
-    __slots__ = ("stream", "devices", "sequential")
+    __slots__ = ("stream", "devices", "sequential", "job")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     SEQUENTIAL_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
     stream: int
     devices: _containers.RepeatedScalarFieldContainer[int]
     sequential: bool
-    def __init__(self, stream: _Optional[int] = ..., devices: _Optional[_Iterable[int]] = ..., sequential: bool = ...) -> None: ...
+    job: _job_pb2.JobSpec
+    def __init__(self, stream: _Optional[int] = ..., devices: _Optional[_Iterable[int]] = ..., sequential: bool = ..., job: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("stream", "failure")
+    __slots__ = ("stream", "failure", "job")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
     stream: int
     failure: _errors_pb2.Failure
-    def __init__(self, stream: _Optional[int] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...
+    job: _job_pb2.Job
+    def __init__(self, stream: _Optional[int] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class AttachJob(_message.Message):
+    __slots__ = ("stream", "job")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    stream: int
+    job: str
+    def __init__(self, stream: _Optional[int] = ..., job: _Optional[str] = ...) -> None: ...
+
+class QueryJobs(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, jobs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class JobList(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
+
+class ForgetJob(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class Subscribe(_message.Message):
+    __slots__ = ("kinds", "devices")
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedScalarFieldContainer[_event_pb2.EventKind]
+    devices: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, kinds: _Optional[_Iterable[_Union[_event_pb2.EventKind, str]]] = ..., devices: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Events(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ...) -> None: ...
 
 class CloseStream(_message.Message):
     __slots__ = ("stream",)
@@ -170,6 +228,7 @@ class ArrayChunk(_message.Message):
         PROBABILITIES: _ClassVar[ArrayChunk.Array]
         STATEVECTOR: _ClassVar[ArrayChunk.Array]
         EXPECTATIONS: _ClassVar[ArrayChunk.Array]
+        GRADIENTS: _ClassVar[ArrayChunk.Array]
     BINDINGS: ArrayChunk.Array
     MEMORY: ArrayChunk.Array
     COUNT_KEYS: ArrayChunk.Array
@@ -177,6 +236,7 @@ class ArrayChunk(_message.Message):
     PROBABILITIES: ArrayChunk.Array
     STATEVECTOR: ArrayChunk.Array
     EXPECTATIONS: ArrayChunk.Array
+    GRADIENTS: ArrayChunk.Array
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROW_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]

@@ -29,7 +29,7 @@ class PauliSum(_message.Message):
     def __init__(self, coefficients: _Optional[_Iterable[float]] = ..., sizes: _Optional[_Iterable[int]] = ..., qubits: _Optional[_Iterable[int]] = ..., paulis: _Optional[bytes] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "stream", "program", "bindings", "shots", "outputs", "probability_qubits", "observables", "seed", "deadline_ns", "priority", "options")
+    __slots__ = ("id", "stream", "program", "bindings", "shots", "outputs", "probability_qubits", "observables", "seed", "deadline_ns", "priority", "options", "gradient_parameters")
     class OptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class Task(_message.Message):
     DEADLINE_NS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     id: int
     stream: int
     program: bytes
@@ -61,10 +62,11 @@ class Task(_message.Message):
     deadline_ns: int
     priority: int
     options: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[int] = ..., stream: _Optional[int] = ..., program: _Optional[bytes] = ..., bindings: _Optional[_Union[Bindings, _Mapping]] = ..., shots: _Optional[int] = ..., outputs: _Optional[int] = ..., probability_qubits: _Optional[_Iterable[int]] = ..., observables: _Optional[_Iterable[_Union[PauliSum, _Mapping]]] = ..., seed: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., priority: _Optional[int] = ..., options: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    gradient_parameters: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[int] = ..., stream: _Optional[int] = ..., program: _Optional[bytes] = ..., bindings: _Optional[_Union[Bindings, _Mapping]] = ..., shots: _Optional[int] = ..., outputs: _Optional[int] = ..., probability_qubits: _Optional[_Iterable[int]] = ..., observables: _Optional[_Iterable[_Union[PauliSum, _Mapping]]] = ..., seed: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., priority: _Optional[int] = ..., options: _Optional[_Mapping[str, str]] = ..., gradient_parameters: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Row(_message.Message):
-    __slots__ = ("memory", "count_keys", "counts", "probabilities", "statevector", "expectations", "failure")
+    __slots__ = ("memory", "count_keys", "counts", "probabilities", "statevector", "expectations", "failure", "gradients")
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     COUNT_KEYS_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +74,7 @@ class Row(_message.Message):
     STATEVECTOR_FIELD_NUMBER: _ClassVar[int]
     EXPECTATIONS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    GRADIENTS_FIELD_NUMBER: _ClassVar[int]
     memory: bytes
     count_keys: bytes
     counts: bytes
@@ -79,7 +82,8 @@ class Row(_message.Message):
     statevector: bytes
     expectations: bytes
     failure: _errors_pb2.Failure
-    def __init__(self, memory: _Optional[bytes] = ..., count_keys: _Optional[bytes] = ..., counts: _Optional[bytes] = ..., probabilities: _Optional[bytes] = ..., statevector: _Optional[bytes] = ..., expectations: _Optional[bytes] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...
+    gradients: bytes
+    def __init__(self, memory: _Optional[bytes] = ..., count_keys: _Optional[bytes] = ..., counts: _Optional[bytes] = ..., probabilities: _Optional[bytes] = ..., statevector: _Optional[bytes] = ..., expectations: _Optional[bytes] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., gradients: _Optional[bytes] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("queue_ns", "dispatch_ns", "execute_ns", "arrived_ns")
@@ -94,7 +98,7 @@ class Timing(_message.Message):
     def __init__(self, queue_ns: _Optional[int] = ..., dispatch_ns: _Optional[int] = ..., execute_ns: _Optional[int] = ..., arrived_ns: _Optional[int] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("failure", "rows", "shots", "num_bits", "seed", "device", "device_version", "calibration_set", "timing")
+    __slots__ = ("failure", "rows", "shots", "num_bits", "seed", "device", "device_version", "calibration_set", "timing", "method", "method_reason")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     SHOTS_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +108,8 @@ class Result(_message.Message):
     DEVICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_SET_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    METHOD_REASON_FIELD_NUMBER: _ClassVar[int]
     failure: _errors_pb2.Failure
     rows: _containers.RepeatedCompositeFieldContainer[Row]
     shots: int
@@ -113,7 +119,9 @@ class Result(_message.Message):
     device_version: str
     calibration_set: str
     timing: Timing
-    def __init__(self, failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., shots: _Optional[int] = ..., num_bits: _Optional[int] = ..., seed: _Optional[int] = ..., device: _Optional[str] = ..., device_version: _Optional[str] = ..., calibration_set: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    method: str
+    method_reason: str
+    def __init__(self, failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., shots: _Optional[int] = ..., num_bits: _Optional[int] = ..., seed: _Optional[int] = ..., device: _Optional[str] = ..., device_version: _Optional[str] = ..., calibration_set: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., method: _Optional[str] = ..., method_reason: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
     __slots__ = ("task", "stream", "result")

@@ -40,7 +40,9 @@ class FakeSession : public qpm::Session {
     return found;
   }
   void set_sink(Sink sink) override { sink_ = std::move(sink); }
-  void open_stream(qpm::StreamId stream, std::span<const qpm::DeviceId>, qpm::Order) override { open.insert(stream); }
+  void open_stream(qpm::StreamId stream, std::span<const qpm::DeviceId>, qpm::Order, const qpm::JobSpec*) override {
+    open.insert(stream);
+  }
   void close_stream(qpm::StreamId stream) override {
     std::vector<qpm::TaskId> ids;
     {

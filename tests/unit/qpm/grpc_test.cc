@@ -45,7 +45,7 @@ class GrpcTest : public ::testing::Test {
     unlink((folder + "/r.sock").c_str());
     rmdir(folder.c_str());
   }
-  std::shared_ptr<Session> connect() { return connect_session(server->address(), 20.0); }
+  std::shared_ptr<Session> connect() { return connect_session(server->address(), {.timeout_s = 20.0}); }
 
   std::string folder;
   std::shared_ptr<Runtime> runtime;
@@ -196,7 +196,7 @@ TEST_F(GrpcTest, ClosingASessionCancelsItsTasks) {
 
 TEST_F(GrpcTest, NoServerAndTooManySessions) {
   try {
-    connect_session("unix:" + folder + "/nothing.sock", 5.0);
+    connect_session("unix:" + folder + "/nothing.sock", {.timeout_s = 5.0});
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::kUnavailable);

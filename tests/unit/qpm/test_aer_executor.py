@@ -24,6 +24,7 @@ def task(program: Program, **changes: Any) -> dict[str, Any]:
         "outputs": ("counts",),
         "qubits": (),
         "observables": (),
+        "gradient_parameters": (),
         "seed": 5,
         "options": {},
     }
