@@ -47,7 +47,7 @@ def test_shots(bell: qpi.Program) -> None:
 
 def test_unknown_outputs_are_listed(bell: qpi.Program) -> None:
     assert refused(bell, outputs=("counts", "energy")) == (
-        "unknown output 'energy'; allowed: counts, memory, probabilities, statevector, expectations"
+        "unknown output 'energy'; allowed: counts, memory, probabilities, statevector, expectations, gradients"
     )
 
 
