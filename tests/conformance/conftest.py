@@ -1,6 +1,9 @@
-"""One daemon for the whole suite, with the plugins of `plugins/` installed beside the built-in ones."""
+"""One daemon for the whole suite, with the plugins of `plugins/` installed beside the built-in ones, and the tool of
+`tools/`, installed with pip."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from qfw.qpm import run as runs
 from qfw.qpm import run_cli
 
 PLUGINS = Path(__file__).parent / "plugins"
+TOOLS = Path(__file__).parent / "tools"
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,17 @@ def live_run(private_directories: Path) -> Iterator[runs.Run]:
         run_cli.start(run, log_level="info")
     yield run
     run_cli.clean(run, grace=10.0)
+
+
+@pytest.fixture(scope="session")
+def installed_tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder where pip put the sample tool; Python finds it there, entry points and all."""
+    target = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-index", "--no-deps"]
+    made = subprocess.run(
+        [*pip, "--no-build-isolation", "--target", str(target), str(TOOLS)], capture_output=True, text=True, timeout=120
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(target))
+        yield target

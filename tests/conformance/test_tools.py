@@ -1,6 +1,6 @@
 """What every tool must keep, whatever it does to a program: the distribution of counts, expectation values, states.
 
-A tool from elsewhere passes when `TOOLS` with it in it passes.
+A tool from elsewhere passes when `TOOLS` with it in it passes, as `rows` does, a package that pip installs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from qfw import qpi
-from qfw.program import PauliSum, gates
+from qfw.program import PauliSum, errors, gates
 from qfw.toolchain import tools
 
 
@@ -73,7 +73,11 @@ TOOLS: list[Any] = [
     pytest.param((("transpile", {"optimization_level": 1}),), LINE, id="transpile line"),
     pytest.param((("transpile", {"optimization_level": 3}),), LINE, id="transpile line O3"),
     pytest.param(("fuse", ("transpile", {"optimization_level": 1}), "fuse"), LINE, id="three"),
+    pytest.param(("rows",), None, id="rows from a package"),
+    pytest.param(("transpile", ("rows", {"at_once": 2}), "fuse"), LINE, id="rows between others"),
 ]
+
+pytestmark = pytest.mark.usefixtures("installed_tool")
 
 
 def through(specs: Any, device: Any, task: Task) -> Any:
@@ -125,6 +129,38 @@ def test_registers_stay_and_the_task_is_not_changed(specs: Any, device: Any) -> 
     assert [list(map(tuple, part.program.registers)) for part in parts] == [[("first", 0, 2), ("rest", 2, 2)]] * len(
         parts
     )
+
+
+@pytest.mark.parametrize(("specs", "device"), TOOLS)
+def test_the_same_twice(specs: Any, device: Any) -> None:
+    needs_qiskit(specs)
+    task = Task(dense.random_program(4), np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]))
+    first, second = (tools.pipeline(*specs).expand(task, device)[0] for _ in range(2))
+    if specs != ("transpile",):  # Qiskit picks anew among decompositions of equal cost where every gate is allowed
+        assert [part.program.hash for part in first] == [part.program.hash for part in second]
+    assert [np.array(part.bindings).tolist() for part in first] == [np.array(part.bindings).tolist() for part in second]
+
+
+@pytest.mark.parametrize(("specs", "device"), TOOLS)
+def test_every_row_comes_back_in_its_place(specs: Any, device: Any) -> None:
+    needs_qiskit(specs)
+    values = np.random.default_rng(3).uniform(-3, 3, (5, 2))
+    task = Task(dense.random_program(8, ends=""), values, ("statevector",))
+    wanted, found = run(task), through(specs, device, task)
+    assert len(found.rows) == 5
+    for a, b in zip(wanted.rows, found.rows, strict=True):
+        assert np.abs(a.statevector - b.statevector).max() < 1e-9
+
+
+def test_a_package_s_tool_is_found_by_name_and_its_options_are_checked() -> None:
+    assert {"rows", "fuse", "transpile"} <= set(tools.names())
+    assert tools.create("rows", {"at_once": 3}).name == "rows"
+    with pytest.raises(errors.InvalidArgument, match="did you mean 'at_once'"):
+        tools.create("rows", {"atonce": 3})
+    with pytest.raises(errors.InvalidArgument, match="at_once 0; at least 1"):
+        tools.create("rows", {"at_once": 0})
+    with pytest.raises(errors.NotFound, match="did you mean 'rows'"):
+        tools.create("row")
 
 
 @pytest.mark.parametrize("level", [0, 1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -20,7 +19,6 @@ _BUILT_IN = {"fuse": "qfw.toolchain.tools.fuse:Fuse", "transpile": "qfw.toolchai
 Spec = str | tuple[str, Mapping[str, Any]] | Tool
 
 
-@cache
 def _offered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
