@@ -1,7 +1,7 @@
 """PennyLane tapes to Programs.
 
 A tape's numbers become parameters of the Program, in the order in which the operations carry them, so that tapes of
-one structure share one Program (sent once, planned once) and differ only in a row of bindings.
+one structure share one Program (sent once, planned once) and differ only in their rows of bindings.
 `TapeConverter.structure` reads a tape in one cheap pass and gives (key, values): equal keys mean equal Programs.
 `TapeConverter.build` makes the Program of a key.
 
@@ -83,6 +83,15 @@ def accepts(op: Any) -> bool:
     if isinstance(op, qml.ops.Adjoint):
         return op.base.__class__ in table.native or _has_small_matrix(op)
     return isinstance(op, qml.BasisState) or _has_small_matrix(op)
+
+
+def broadcasts(op: Any) -> bool:
+    """Whether an operation becomes a row of the gate table, so that a batch of its numbers is rows of bindings."""
+    if op.__class__ in tables().native:
+        return True
+    import pennylane as qml
+
+    return isinstance(op, qml.ops.Controlled | qml.ops.Adjoint) and broadcasts(op.base)
 
 
 def _has_small_matrix(op: Any) -> bool:
@@ -167,7 +176,7 @@ class TapeConverter:
         self._native, self._ignored = table.native, table.ignored
 
     def structure(self, operations: Iterable[Any]) -> tuple[Key, list[Any]]:
-        """(key, numbers) of some operations. The numbers are as PennyLane holds them: see `row`."""
+        """(key, numbers) of some operations. The numbers are as PennyLane holds them: see `rows`."""
         key: list[Hashable] = []
         values: list[Any] = []
         native, ignored = self._native, self._ignored
@@ -231,17 +240,21 @@ class TapeConverter:
         return code, qubits, tuple([Affine(builder.parameter(), scale) for scale in params]), controls
 
 
-def row(values: Sequence[Any]) -> NDArray[np.float64]:
-    """The numbers of a tape as one row of bindings. InvalidArgument names the first one that is not a finite number."""
+def rows(values: Sequence[Any]) -> NDArray[np.float64]:
+    """The numbers of a tape as bindings: one dimension, a row; of a broadcasted tape two, rows x parameters.
+
+    Raises InvalidArgument for what is neither numbers nor a batch of them.
+    """
     try:
         out = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
         import pennylane as qml
 
-        out = np.array([np.asarray(qml.math.unwrap([v])[0], dtype=np.float64) for v in values], dtype=np.float64)
-    if out.ndim != 1:
-        raise InvalidArgument(f"a tape with parameters of shape {out.shape[1:]}: expand broadcasted tapes first")
-    return out
+        arrays = [np.asarray(qml.math.unwrap([v])[0], dtype=np.float64) for v in values]
+        out = np.array(np.broadcast_arrays(*arrays), dtype=np.float64)
+    if out.ndim > 2:
+        raise InvalidArgument(f"a tape with parameters of shape {out.shape[1:]}: a number or a batch is expected")
+    return out if out.ndim == 1 else np.ascontiguousarray(out.T)
 
 
 def to_program(tape: Any, *, wires: Sequence[Hashable] | None = None) -> Converted:
@@ -261,7 +274,7 @@ def to_program(tape: Any, *, wires: Sequence[Hashable] | None = None) -> Convert
     key, values = converter.structure(decomposed.operations)
     sampled = {w for m in tape.measurements if _is_sampled(m) for w in (m.wires or order)}
     program = converter.build(key, measured=[w for w in order if w in sampled])
-    return Converted(program, bindings=row(values).reshape(1, -1))
+    return Converted(program, bindings=np.atleast_2d(rows(values)))
 
 
 def _is_sampled(measurement: Any) -> bool:

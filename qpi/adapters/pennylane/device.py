@@ -12,6 +12,7 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import islice
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -24,10 +25,14 @@ from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from qfw import qpi
 from qfw.qpi.adapters.pennylane.measure import Plan, Planner, measurement_key
 from qfw.qpi.adapters.pennylane.preprocess import pipeline, prepare
-from qfw.toolchain.formats.pennylane import TapeConverter, row
+from qfw.qpi.adapters.pennylane.split import stack
+from qfw.qpi.errors import InvalidArgument
+from qfw.toolchain.formats.pennylane import TapeConverter, rows
+from qfw.toolchain.tools.registry import near
 
 _MAX_PLANS = 1024  # structures of tapes a device remembers
 _MAX_CACHED_KEY = 20_000  # entries of a key; longer tapes are not remembered
+_ARGUMENTS = ("wires", "shots", "device", "endpoint", "seed", "options", "timeout")
 _MAX_TIMINGS = 100_000  # circuits whose timing a device remembers
 
 
@@ -38,13 +43,31 @@ class CircuitTiming(NamedTuple):
     timing: Any
 
 
-class _Job(NamedTuple):
-    """Tapes of one structure: one task, a row each."""
+class _Job:
+    """Tapes of one structure: one task, a row for each tape or for each element of its batch."""
 
-    plan: Plan
-    shots: int
-    rows: list[NDArray[np.float64]]
-    positions: list[int]  # in the batch
+    __slots__ = ("places", "plan", "rows", "shots", "size")
+
+    def __init__(self, plan: Plan, shots: int) -> None:
+        self.plan = plan
+        self.shots = shots
+        self.size = 0  # rows
+        self.rows: list[NDArray[np.float64]] = []  # of one dimension, or of two
+        self.places: list[tuple[int, int | None]] = []  # the tape's position, rows of a batch or None
+
+    def add(self, position: int, bindings: NDArray[np.float64]) -> None:
+        """Another tape's row, or rows."""
+        count = None if bindings.ndim == 1 else len(bindings)
+        self.size += 1 if count is None else count
+        self.rows.append(bindings)
+        self.places.append((position, count))
+
+    def bindings(self) -> NDArray[np.float64]:
+        """The matrix of all rows."""
+        if len(self.rows) > 1:
+            return np.vstack(self.rows)
+        only = self.rows[0]
+        return only[np.newaxis] if only.ndim == 1 else only
 
 
 @simulator_tracking
@@ -61,7 +84,8 @@ class QFWDevice(Device):
         options: the qfw device's own options, by name.
         timeout: seconds to wait for a batch; None: no limit.
 
-    Raises (from `qfw.qpi.errors`): NotFound for a device that is not there, Unavailable for a daemon that is not there.
+    Raises (from `qfw.qpi.errors`): NotFound for a device that is not there, Unavailable for a daemon that is not there,
+    InvalidArgument for an argument or an option that is not known, with the nearest one.
     """
 
     def __init__(
@@ -74,14 +98,17 @@ class QFWDevice(Device):
         seed: Any = "global",
         options: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            raise InvalidArgument(f"argument {name!r} is unknown; {near(name, _ARGUMENTS)}")
         super().__init__(wires=wires, shots=shots)
         names = (device,) if isinstance(device, str) else tuple(device)
         self._context = qpi.connect(endpoint)
         weakref.finalize(self, self._context.close)
         self._mesh = self._context.mesh(*names)
         self._max_rows = min(d.max_rows for d in self._mesh.devices)
-        self._options = dict(options) if options else None
+        self._options = _known_options(options, self._mesh.devices) if options else None
         self._timeout = timeout
         if isinstance(seed, str) and seed == "global":
             seed = np.random.randint(2**31 - 1)
@@ -114,7 +141,9 @@ class QFWDevice(Device):
         """Fills in what is open; refuses options and methods for mid-circuit measurement that are not there."""
         config = config or ExecutionConfig()
         for option in config.device_options:
-            raise qml.exceptions.DeviceError(f"device option {option} not present on {self.name}")
+            raise qml.exceptions.DeviceError(
+                f"device option {option} not present on {self.name}: options are given to qml.device"
+            )
         method = config.mcm_config.mcm_method
         if method not in (None, "deferred", "device"):
             raise qml.exceptions.DeviceError(
@@ -129,13 +158,20 @@ class QFWDevice(Device):
     def execute(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """Runs a batch of tapes as one message; results in the order of the tapes."""
         jobs = self._jobs(circuits)
-        results = self._mesh.run([task for task, _ in jobs], timeout=self._timeout)
+        results = self._mesh.run([task for task, _ in jobs], timeout=self._timeout) if jobs else ()
         out: list[Any] = [None] * len(circuits)
+        batches: dict[int, list[Any]] = {}
         for (_, job), result in zip(jobs, results, strict=True):
-            self.timings.append(CircuitTiming(len(job.positions), result.timing))
-            rows = result.rows
-            for position, answer in zip(job.positions, rows, strict=True):
-                out[position] = job.plan.read(answer)
+            self.timings.append(CircuitTiming(job.size, result.timing))
+            rows = iter(result.rows)
+            for position, count in job.places:
+                if count is None:
+                    out[position] = job.plan.read(next(rows))
+                else:
+                    answers = [job.plan.read(answer) for answer in islice(rows, count)]
+                    batches.setdefault(position, []).extend(answers)
+        for position, answers in batches.items():
+            out[position] = stack(answers)
         return tuple(out)
 
     def _jobs(self, circuits: Sequence[Any]) -> list[tuple[qpi.Task, _Job]]:
@@ -144,15 +180,27 @@ class QFWDevice(Device):
         started = perf_counter_ns()
         for position, tape in enumerate(circuits):
             plan, values = self._plan(tape)
-            shots = tape.shots.total_shots or 0
-            job = latest.get((id(plan), shots))
-            if job is None or len(job.rows) >= self._max_rows:
-                job = latest[id(plan), shots] = _Job(plan, shots, [], [])
-                jobs.append(job)
-            job.rows.append(row(values))
-            job.positions.append(position)
+            key = (id(plan), tape.shots.total_shots or 0)
+            bindings = rows(values)
+            if bindings.ndim == 1:
+                self._job(jobs, latest, plan, key).add(position, bindings)
+                continue
+            start = 0
+            while start < len(bindings):
+                job = self._job(jobs, latest, plan, key)
+                part = bindings[start : start + self._max_rows - job.size]
+                job.add(position, part)
+                start += len(part)
         spent = (perf_counter_ns() - started) // max(len(jobs), 1)
         return [(self._task(job, spent), job) for job in jobs]
+
+    def _job(self, jobs: list[_Job], latest: dict[tuple[int, int], _Job], plan: Plan, key: tuple[int, int]) -> _Job:
+        """The job of the key that has room for one more row."""
+        job = latest.get(key)
+        if job is None or job.size >= self._max_rows:
+            job = latest[key] = _Job(plan, key[1])
+            jobs.append(job)
+        return job
 
     def _task(self, job: _Job, convert_ns: int) -> qpi.Task:
         plan = job.plan
@@ -161,7 +209,7 @@ class QFWDevice(Device):
             seed = int(self._rng.integers(2**63))
         return qpi.Task(
             plan.program,
-            bindings=np.array(job.rows),
+            bindings=job.bindings(),
             shots=job.shots,
             outputs=plan.outputs,
             observables=plan.observables,
@@ -188,6 +236,15 @@ class QFWDevice(Device):
             if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
         return plan, values
+
+
+def _known_options(options: Mapping[str, str], devices: Sequence[qpi.Device]) -> dict[str, str]:
+    """The options, all of which some device knows."""
+    known = {name for device in devices for name in device.options}
+    for name in options:
+        if name not in known:
+            raise InvalidArgument(f"option {name!r} of {', '.join(d.name for d in devices)}; {near(name, known)}")
+    return dict(options)
 
 
 def _planner(wires: Sequence[Hashable]) -> Planner:

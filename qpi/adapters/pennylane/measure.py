@@ -18,7 +18,7 @@ from pennylane.measurements import CountsMP, ExpectationMP, ProbabilityMP, Sampl
 from pennylane.ops import LinearCombination, Prod, SProd, Sum
 
 from qfw.program import PauliSum, Program
-from qfw.qpi.adapters.pennylane.preprocess import pauli_word
+from qfw.qpi.adapters.pennylane.split import pauli_word
 from qfw.toolchain.formats.pennylane import Key, TapeConverter
 
 Reader = Callable[[Any], Any]  # a row of a result -> what PennyLane expects

@@ -20,42 +20,50 @@ from pennylane.devices.preprocess import (
     validate_measurements,
 )
 from pennylane.measurements import (
-    CountsMP,
+    ClassicalShadowMP,
     ExpectationMP,
     ProbabilityMP,
     SampleMeasurement,
-    SampleMP,
+    ShadowExpvalMP,
     StateMeasurement,
     StateMP,
     VarianceMP,
 )
-from pennylane.ops import PauliX, PauliY, PauliZ, Prod
+from pennylane.operation import StatePrepBase
 
-from qfw.toolchain.formats.pennylane import accepts, tables
-
-Batch = tuple[Sequence[Any], Callable[[Any], Any]]
-
-_PAULIS = frozenset({PauliX, PauliY, PauliZ})
+from qfw.qpi.adapters.pennylane.shadows import shadows_from_samples
+from qfw.qpi.adapters.pennylane.split import (
+    PAULIS,
+    Batch,
+    diagonalize,
+    is_plain_sampled,
+    split_sampled,
+    stack,
+)
+from qfw.toolchain.formats.pennylane import accepts, broadcasts, tables
 
 
 def is_plain(tape: Any, wires: frozenset[Any] | None) -> bool:
-    """Whether a tape can run unchanged: known operations on known wires, no broadcast, easy measurements."""
+    """Whether a tape can run unchanged: known operations on known wires, easy measurements."""
     table = tables()
     operations = tape.operations
+    batched = False
     for op in operations:
         cls = op.__class__
         if cls not in table.native and cls not in table.ignored:
             return False
         for number in op.data:
             if number.__class__ is not float and getattr(number, "ndim", None):
-                return False
+                batched = True
+    if batched and tape.batch_size is None:  # the property refuses batches of different sizes
+        return False
     measured = tape.measurements
     if wires is not None:
         found = chain.from_iterable([op.wires.labels for op in chain(operations, measured)])
         if not wires.issuperset(found):
             return False
     if tape.shots:
-        return _is_plain_sampled(measured)
+        return is_plain_sampled(measured)
     return all(_is_plain_analytic(m) for m in measured)
 
 
@@ -63,7 +71,7 @@ def _is_plain_analytic(m: Any) -> bool:
     cls = m.__class__
     if cls is ExpectationMP or cls is VarianceMP:
         obs = m.obs
-        return obs is not None and (obs.__class__ in _PAULIS or _is_real_pauli_sum(obs))
+        return obs is not None and (obs.__class__ in PAULIS or _is_real_pauli_sum(obs))
     if cls is ProbabilityMP:
         return m.obs is None and m.mv is None and m._eigvals is None and bool(m.wires)
     return cls is StateMP and not m.wires
@@ -72,39 +80,6 @@ def _is_plain_analytic(m: Any) -> bool:
 def _is_real_pauli_sum(obs: Any) -> bool:
     rep = obs.pauli_rep
     return rep is not None and all(getattr(c, "ndim", 0) == 0 for c in rep.values())
-
-
-def pauli_word(obs: Any) -> dict[Any, str] | None:
-    """{wire: letter} of an observable that is one Pauli word with coefficient 1, else None."""
-    cls = obs.__class__
-    if cls in _PAULIS:
-        return {obs.wires[0]: cls.__name__[-1]}
-    if cls is Prod and (rep := obs.pauli_rep) is not None and len(rep) == 1:
-        ((word, coefficient),) = rep.items()
-        if coefficient == 1:
-            return dict(word)
-    return None
-
-
-def _is_plain_sampled(measurements: Sequence[Any]) -> bool:
-    """Measurements that one basis change per qubit serves."""
-    basis: dict[Any, str] = {}
-    for m in measurements:
-        if m.__class__ not in (ExpectationMP, VarianceMP, ProbabilityMP, SampleMP, CountsMP):
-            return False
-        if m.obs is None:
-            if m.mv is not None or not m.wires or (m._eigvals is None and m.__class__ in (ExpectationMP, VarianceMP)):
-                return False
-            word = dict.fromkeys(m.wires, "Z")
-        else:
-            found = pauli_word(m.obs)
-            if not found:
-                return False
-            word = found
-        for wire, letter in word.items():
-            if basis.setdefault(wire, letter) != letter:
-                return False
-    return True
 
 
 @qml.transform
@@ -117,38 +92,24 @@ def prepare(tape: Any, pipeline: Any, wires: frozenset[Any] | None) -> Batch:
 
 
 @qml.transform
-def split_sampled(tape: Any) -> Batch:
-    """Splits what cannot be measured together, where there are shots."""
-    if not tape.shots or _is_plain_sampled(tape.measurements):
+def expand_broadcast(tape: Any, fits: Callable[[Any], bool]) -> Batch:
+    """A tape for each element of the batch, where an operation with a batch does not fit."""
+    if tape.batch_size is None or _stays_batched(tape, fits):
         return (tape,), null_postprocessing
-    return qml.transforms.split_non_commuting(tape)  # type: ignore[no-any-return]
+    tapes, _ = qml.transforms.broadcast_expand(tape)
+    return tapes, stack
 
 
-@qml.transform
-def diagonalize(tape: Any) -> Batch:
-    """Turns observables of a sampled tape other than Pauli words into a basis change and measured eigenvalues."""
-    if not tape.shots or _is_plain_sampled(tape.measurements):
-        return (tape,), null_postprocessing
-    rotations: list[Any] = []
-    done: set[tuple[Any, ...]] = set()
-    for m in tape.measurements:
-        gates = m.diagonalizing_gates()
-        basis = tuple((op.name, op.wires.labels, *(qml.math.asarray(d).tobytes() for d in op.data)) for op in gates)
-        if basis not in done:  # measurements of one basis share its change
-            done.add(basis)
-            rotations += gates
-    measurements = [_in_computational_basis(m) for m in tape.measurements]
-    return (tape.copy(operations=[*tape.operations, *rotations], measurements=measurements),), null_postprocessing
+def _stays_batched(tape: Any, fits: Callable[[Any], bool]) -> bool:
+    if any(isinstance(m, ClassicalShadowMP | ShadowExpvalMP) for m in tape.measurements):
+        return False
+    return all(op.batch_size is None or fits(op) for op in tape.operations)
 
 
-def _in_computational_basis(m: Any) -> Any:
-    if m.obs is None:
-        return m
-    if isinstance(m, ProbabilityMP):
-        return type(m)(wires=m.wires)
-    if isinstance(m, CountsMP):
-        return CountsMP(wires=m.wires, eigvals=m.eigvals(), all_outcomes=m.all_outcomes)
-    return type(m)(wires=m.wires, eigvals=m.eigvals())
+def decomposes_in_batches(op: Any) -> bool:
+    """Whether an operation with a batch of numbers keeps its batch when it is decomposed. PennyLane's simulators apply
+    every matrix as it is, so that the decompositions of gates, other than those of templates, are not made for it."""
+    return broadcasts(op) or not (op.has_matrix or isinstance(op, StatePrepBase))
 
 
 def _decomposer(op: Any) -> Sequence[Any]:
@@ -170,12 +131,13 @@ def pipeline(name: str, wires: Any) -> Any:
     steps.add_transform(
         validate_measurements,
         analytic_measurements=lambda m: isinstance(m, StateMeasurement),
-        sample_measurements=lambda m: isinstance(m, SampleMeasurement),
+        sample_measurements=lambda m: isinstance(m, SampleMeasurement | ClassicalShadowMP | ShadowExpvalMP),
         name=name,
     )
     steps.add_transform(qml.defer_measurements, allow_postselect=False)
-    steps.add_transform(qml.transforms.broadcast_expand)
+    steps.add_transform(expand_broadcast, decomposes_in_batches)
     steps.add_transform(validate_device_wires, wires, name=name)
+    steps.add_transform(shadows_from_samples)
     steps.add_transform(split_sampled)
     steps.add_transform(diagonalize)
     steps.add_transform(
@@ -187,9 +149,10 @@ def pipeline(name: str, wires: Any) -> Any:
         target_gates=_target_gates(),
         name=name,
     )
+    steps.add_transform(expand_broadcast, broadcasts)
     steps.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
     steps.add_transform(validate_device_wires, wires, name=name)
     return steps
 
 
-__all__ = ["is_plain", "pauli_word", "pipeline", "prepare"]
+__all__ = ["is_plain", "pipeline", "prepare"]

@@ -28,6 +28,16 @@ def test_a_device_that_is_not_there() -> None:
         qml.device("qfw.device", wires=2, device="no-such-device", endpoint="embedded")
 
 
+def test_an_unknown_argument_names_the_near_miss() -> None:
+    with pytest.raises(InvalidArgument, match="'sede'.*'seed'"):
+        qml.device("qfw.device", wires=1, sede=3)
+
+
+def test_an_unknown_option_names_the_device() -> None:
+    with pytest.raises(InvalidArgument, match="'colour' of statevec"):
+        qml.device("qfw.device", wires=1, endpoint="embedded", options={"colour": "red"})
+
+
 def test_a_wire_that_is_not_there() -> None:
     with pytest.raises(WireError, match="5"):
         qml.QNode(lambda: qml.expval(qml.Z(5)), _device())()

@@ -12,7 +12,7 @@ import pytest
 from qfw.program import gates
 from qfw.program.errors import InvalidArgument, Unsupported
 from qfw.toolchain.formats import load
-from qfw.toolchain.formats.pennylane import TapeConverter, accepts, row, tables
+from qfw.toolchain.formats.pennylane import TapeConverter, accepts, rows, tables
 
 from .conftest import state_of
 
@@ -32,7 +32,7 @@ def test_random_tapes_over_the_gate_table(seed: int, random_operations: Callable
     assert all(accepts(op) for op in operations)
     converter = TapeConverter(wires)
     key, values = converter.structure(operations)
-    state = state_of(converter.build(key), row(values))
+    state = state_of(converter.build(key), rows(values))
     np.testing.assert_allclose(state, _reference(operations, wires), atol=1e-10)
 
 
@@ -78,12 +78,17 @@ def test_a_tape_is_loaded_by_itself() -> None:
 def test_numbers_of_other_libraries_are_read() -> None:
     from pennylane import numpy as pnp
 
-    assert row([1, pnp.array(0.5), np.float32(0.25)]).tolist() == [1.0, 0.5, 0.25]
+    assert rows([1, pnp.array(0.5), np.float32(0.25)]).tolist() == [1.0, 0.5, 0.25]
 
 
-def test_a_batch_of_numbers_is_refused_with_its_shape() -> None:
-    with pytest.raises(InvalidArgument, match=r"\(2,\)"):
-        row([np.array([0.1, 0.2])])
+def test_a_batch_of_numbers_is_rows() -> None:
+    assert rows([np.array([0.1, 0.2]), 0.5]).tolist() == [[0.1, 0.5], [0.2, 0.5]]
+    assert rows([np.array([0.1, 0.2]), np.array([3, 4])]).tolist() == [[0.1, 3.0], [0.2, 4.0]]
+
+
+def test_a_matrix_of_numbers_is_refused_with_its_shape() -> None:
+    with pytest.raises(InvalidArgument, match=r"\(2, 2\)"):
+        rows([np.eye(2)])
 
 
 def test_an_unknown_wire_is_named() -> None:
