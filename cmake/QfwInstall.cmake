@@ -13,7 +13,13 @@ else()
   set(qfw_bindir ${CMAKE_INSTALL_BINDIR})
   set(qfw_sharedir ${CMAKE_INSTALL_DATADIR}/qfw)
 endif()
-install(TARGETS qpi LIBRARY DESTINATION ${qfw_libdir} COMPONENT native)
+if(SKBUILD) # a wheel has no links: `-lqpi` finds a linker script instead
+  install(TARGETS qpi LIBRARY DESTINATION ${qfw_libdir} COMPONENT native NAMELINK_SKIP)
+  file(WRITE "${PROJECT_BINARY_DIR}/wheel/libqpi.so" "INPUT(libqpi.so.1)\n")
+  install(FILES "${PROJECT_BINARY_DIR}/wheel/libqpi.so" DESTINATION ${qfw_libdir} COMPONENT native)
+else()
+  install(TARGETS qpi LIBRARY DESTINATION ${qfw_libdir} COMPONENT native)
+endif()
 install(DIRECTORY qpi/include/qpi DESTINATION ${qfw_includedir} COMPONENT native)
 
 # Both files find the library from where they lie: a wheel has no fixed prefix.
