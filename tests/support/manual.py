@@ -24,6 +24,7 @@ class Device:
     simulator: bool = True
     max_qubits: int = 10
     max_shots: int = 1_000_000
+    max_rows: int = 1_000_000
     gates: tuple[str, ...] = (*(g.name for g in gates()), "unitary", "measure", "reset")
     outputs: tuple[str, ...] = ("counts", "memory", "statevector", "expectations")
     coupling: tuple[tuple[int, int], ...] = ()

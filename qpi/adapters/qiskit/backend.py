@@ -20,7 +20,8 @@ from qfw.program.errors import Closed, InvalidArgument, LimitExceeded
 from qfw.qpi.adapters.qiskit import kinds, results
 from qfw.qpi.adapters.qiskit.batch import Batch, naming
 from qfw.qpi.adapters.qiskit.job import QFWJob
-from qfw.qpi.adapters.qiskit.options import DEFAULTS, RunOptions, device_properties, part_seed, run_options
+from qfw.qpi.adapters.qiskit.noise import check_circuits
+from qfw.qpi.adapters.qiskit.options import DEFAULTS, RunOptions, device_properties, frozen, part_seed, run_options
 from qfw.qpi.adapters.qiskit.target import device_target
 from qfw.toolchain.formats.converted import Converted, Matrix
 from qfw.toolchain.formats.qiskit import to_program
@@ -68,10 +69,11 @@ class QFWBackend(BackendV2):
         endpoint: str | None = None,
         **options: Any,
     ) -> None:
-        wanted = kinds.wanted_device(betype, capability, provider, device)
         self.context = qpi.connect(endpoint, timeout=10.0 if lookup_timeout is None else lookup_timeout)
         try:
-            self.device = kinds.choose(self.context.devices(), wanted)
+            devices = self.context.devices()
+            wanted = kinds.wanted_device(devices, betype, capability, provider, device)
+            self.device = kinds.choose(devices, wanted)
             self._mesh = self.context.mesh(self.device.name)
             super().__init__(
                 name="QFw Backend",
@@ -82,8 +84,8 @@ class QFWBackend(BackendV2):
             if backend is not None:
                 given["backend"] = backend
             self._properties = given
-            defaults = {**device_properties(given, self.device.options), **options}
-            run_options({}, defaults, self.device.options)
+            defaults = frozen({**device_properties(given, self.device.options), **options}, self.device)
+            run_options({}, defaults, self.device)
             self._options.update_options(**defaults)
             self._num_qubits = _qubits(num_qubits, self.device.max_qubits)
         except BaseException:
@@ -124,7 +126,8 @@ class QFWBackend(BackendV2):
 
     def set_options(self, **fields: Any) -> None:
         """Changes defaults of later runs; unknown names raise InvalidArgument."""
-        run_options({}, fields, self.device.options)
+        fields = frozen(fields, self.device)
+        run_options({}, fields, self.device)
         self._options.update_options(**fields)
 
     def run(
@@ -139,7 +142,7 @@ class QFWBackend(BackendV2):
             run_input: a circuit or several.
             parameter_binds: as Aer's: per circuit a dict of parameter -> values; each value is an experiment.
             kwargs: `shots`, `seed_simulator` (or `seed`), `memory`, `timeout` (seconds), `priority`,
-                `return_statevector`, and the device's own options.
+                `return_statevector`, `noise_model`, and the device's own options.
 
         Raises:
             InvalidArgument: an unknown option, no circuit, an unbound parameter. LimitExceeded: too many circuits.
@@ -152,7 +155,9 @@ class QFWBackend(BackendV2):
             raise InvalidArgument("run() of no circuit; at least one expected")
         if len(circuits) > _MAX_CIRCUITS:
             raise LimitExceeded(f"run() of {len(circuits)} circuits; at most {_MAX_CIRCUITS} allowed (max_circuits)")
-        want = run_options(self.options, kwargs, self.device.options)
+        want = run_options(self.options, kwargs, self.device)
+        if "noise_model" in want.device:
+            check_circuits(circuits)
         binds = list(parameter_binds) if parameter_binds else [{}] * len(circuits)
         if len(binds) != len(circuits):
             raise InvalidArgument(f"parameter_binds for {len(binds)} circuits; {len(circuits)} were given")
@@ -166,16 +171,22 @@ class QFWBackend(BackendV2):
         return QFWJob(self, self.submit(tasks, [e.name for e in entries]), entries, want)
 
     def submit(self, tasks: Sequence[Any], names: Sequence[str]) -> Batch:
-        """Submits tasks in one message; for the primitives."""
+        """Submits tasks in one message, sweeps beyond the device's rows in parts; for the primitives."""
         if self._closed:
             raise Closed("this backend was shut down")
-        return Batch(self.context, self._mesh, tasks, names)
+        return Batch(self.context, self._mesh, tasks, names, max_rows=self.device.max_rows)
 
     def shutdown(self) -> None:
         """Ends this backend's session, and nothing that others use; running jobs of it are cancelled."""
         if not self._closed:
             self._closed = True
             self.context.close()
+
+    def __enter__(self) -> QFWBackend:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown()
 
     def account(self, done: Iterable[Any]) -> None:
         """Adds finished results to the statistics."""

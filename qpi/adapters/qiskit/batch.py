@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from qfw.qpi.adapters.qiskit import rows
 from qfw.qpi.errors import Cancelled, ErrorAvailable, NotFound, QfwError, WaitTimeout
 
 
@@ -26,23 +27,29 @@ class Batch:
     Args:
         context: where the queue is made.
         mesh: what runs the tasks.
-        tasks: their `context` is overwritten.
+        tasks: their `context` is overwritten; those of more than `max_rows` rows go out in parts.
         names: what errors call them.
     """
 
-    def __init__(self, context: Any, mesh: Any, tasks: Sequence[Any], names: Sequence[str]) -> None:
+    def __init__(
+        self, context: Any, mesh: Any, tasks: Sequence[Any], names: Sequence[str], *, max_rows: int = 0
+    ) -> None:
         self.names = tuple(names)
         self.results: list[Any] = [None] * len(tasks)
         self.errors: dict[int, QfwError] = {}
-        self._missing = len(tasks)
+        parts = [rows.split(task, max_rows) for task in tasks]
+        self._parts: list[list[Any]] = [[None] * len(some) for some in parts]
+        self._places = [(i, k) for i, some in enumerate(parts) for k in range(len(some))]
+        self._missing = len(self._places)
         self._lock = threading.Lock()  # one thread may wait while others ask for the status
         if not tasks:
             return
         self._queue = context.completion_queue()
         self._stream = mesh.stream(order="parallel", completions=self._queue)
-        for i, task in enumerate(tasks):
+        flat = [part for some in parts for part in some]
+        for i, task in enumerate(flat):
             task.context = i
-        self._stream.submit_many(tasks)
+        self._stream.submit_many(flat)
 
     def __len__(self) -> int:
         return len(self.results)
@@ -57,7 +64,7 @@ class Batch:
     def started(self) -> bool:
         """Whether some task has ended."""
         self.poll()
-        return self._missing < len(self.results)
+        return self._missing < len(self._places)
 
     @property
     def cancelled(self) -> bool:
@@ -80,10 +87,13 @@ class Batch:
                 self._take(failed.context, None, failed.error)
 
     def _take(self, index: int, result: Any, error: QfwError | None) -> None:
+        task, part = self._places[index]
         with self._lock:
-            self.results[index] = result
+            self._parts[task][part] = result
             if error is not None:
-                self.errors[index] = error
+                self.errors.setdefault(task, error)
+            elif all(part is not None for part in self._parts[task]):
+                self.results[task] = rows.join(self._parts[task])
             self._missing -= 1
             if self._missing == 0:
                 self._stream.close()

@@ -21,7 +21,7 @@ from qfw.qpi.adapters.qiskit import observables as obs
 from qfw.qpi.adapters.qiskit import results
 from qfw.qpi.adapters.qiskit.backend import QFWBackend
 from qfw.qpi.adapters.qiskit.batch import naming
-from qfw.qpi.adapters.qiskit.options import part_seed, run_options
+from qfw.qpi.adapters.qiskit.options import frozen, part_seed, run_options
 from qfw.qpi.adapters.qiskit.primitive_job import QFWPrimitiveJob
 from qfw.qpi.adapters.qiskit.sampler import bindings_of, check_backend, check_options
 from qfw.toolchain.formats.converted import Matrix
@@ -43,6 +43,7 @@ class QFWEstimatorV2(BaseEstimatorV2):
         backend: the backend; None: one of its own on the default device.
         options: `default_precision` (0 where the device gives exact values, else 1/64), `seed_simulator` (or `seed`),
             `run_options` (of `QFWBackend.run`).
+        mode: as the sampler's.
     """
 
     def __init__(
@@ -52,13 +53,15 @@ class QFWEstimatorV2(BaseEstimatorV2):
         options: Mapping[str, Any] | None = None,
         default_precision: float | None = None,
         seed: int | None = None,
+        mode: Any = None,
     ) -> None:
-        self._backend = check_backend(backend)
+        self._backend = check_backend(backend, mode)
         values = check_options(options, _OPTIONS, default_precision=default_precision, seed=seed)
         self._exact = "expectations" in self._backend.device.outputs
         self.default_precision = _precision(values.get("default_precision", 0.0 if self._exact else _SAMPLED_PRECISION))
         self._seed = values.get("seed", values.get("seed_simulator"))
-        self._run_options = dict(values.get("run_options") or {})
+        self._run_options = frozen(values.get("run_options") or {}, self._backend.device)
+        run_options({}, self._run_options, self._backend.device)
 
     @property
     def backend(self) -> QFWBackend:
@@ -75,7 +78,7 @@ class QFWEstimatorV2(BaseEstimatorV2):
         coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
         if not coerced:
             raise InvalidArgument("run() of no PUB; at least one expected")
-        want = run_options(self._backend.options, self._run_options, self._backend.device.options)
+        want = run_options(self._backend.options, self._run_options, self._backend.device)
         seed = want.seed if self._seed is None else self._seed
         plans: list[_Exact | _Sampled] = []
         for i, pub in enumerate(coerced):
@@ -139,6 +142,7 @@ class _Plan:
             "circuit_metadata": self.pub.circuit.metadata,
             "timing": [results.timing(r) for r in done],
             "device": done[0].device if done else None,
+            **(results.method(done[0]) if done else {}),
             **more,
         }
         return PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), metadata=metadata)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qiskit.providers import JobStatus, JobV1
+from qiskit.providers import JobStatus, JobTimeoutError, JobV1
 from qiskit.result import Result
 
 from qfw.program.errors import WaitTimeout
@@ -16,6 +19,10 @@ from qfw.qpi.adapters.qiskit.options import RunOptions
 
 if TYPE_CHECKING:
     from qfw.qpi.adapters.qiskit.backend import QFWBackend
+
+
+class FinalStateTimeout(WaitTimeout, JobTimeoutError):
+    """What `wait_for_final_state` raises: Qiskit's error and ours in one."""
 
 
 class QFWJob(JobV1):
@@ -68,6 +75,30 @@ class QFWJob(JobV1):
             self._result = made
             self.backend().account(self._batch.results)
         return made
+
+    def wait_for_final_state(
+        self, timeout: float | None = None, wait: float = 5, callback: Callable[..., Any] | None = None
+    ) -> None:
+        """Blocks until every circuit has ended; nothing is polled.
+
+        Args:
+            timeout: seconds; None: no limit.
+            wait: seconds between calls of `callback`, with (job id, status, job) as in Qiskit; none after the end.
+
+        Raises:
+            WaitTimeout: a JobTimeoutError of Qiskit's too.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        pause = wait if callback is not None else math.inf
+        while not self._batch.done:
+            left = math.inf if end is None else end - time.monotonic()
+            if left <= 0:
+                raise FinalStateTimeout(f"job {self.job_id()} had not ended after {timeout} s")
+            if callback is not None:
+                callback(self.job_id(), self.status(), self)
+            most = min(left, pause)
+            with contextlib.suppress(WaitTimeout):
+                self._batch.wait(None if most == math.inf else most)
 
     def _make(self) -> Result:
         want = self._run_options

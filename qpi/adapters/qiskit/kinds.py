@@ -72,8 +72,13 @@ _INSTALL = {
 _warned: set[str] = set()
 
 
-def wanted_device(betype: int, capability: int, provider: str | None, device: str | None) -> str | None:
+def wanted_device(
+    devices: Sequence[Any], betype: int, capability: int, provider: str | None, device: str | None
+) -> str | None:
     """The name of the device that the arguments ask for; None: any simulator.
+
+    Args:
+        devices: those there are: their own names and providers count as names of providers.
 
     Raises:
         InvalidArgument: an unknown provider, or a number outside the flags.
@@ -81,9 +86,7 @@ def wanted_device(betype: int, capability: int, provider: str | None, device: st
     if device is not None:
         return device
     if provider is not None:
-        if provider.lower() not in _DEVICES:
-            raise InvalidArgument(f"provider {provider!r}; {near(provider.lower(), _DEVICES)}")
-        return _DEVICES[provider.lower()]
+        return _of_provider(provider, devices)
     kind = QFWBackendType(_mask(betype, QFWBackendType, "betype"))
     caps = QFWBackendCapability(_mask(capability, QFWBackendCapability, "capability"))
     if betype != -1:
@@ -95,6 +98,19 @@ def wanted_device(betype: int, capability: int, provider: str | None, device: st
     if capability != -1 and QFWBackendCapability.QFW_CAP_STATEVECTOR not in caps:
         return "tnqvm" if QFWBackendCapability.QFW_CAP_TENSORNETWORK in caps else "hardware"
     return None
+
+
+def _of_provider(provider: str, devices: Sequence[Any]) -> str:
+    name = provider.lower()
+    if name in _DEVICES:
+        return _DEVICES[name]
+    here = {d.provider.lower(): d.name for d in reversed(devices)} | {d.name.lower(): d.name for d in devices}
+    if name in here:
+        return str(here[name])
+    known = sorted({*_DEVICES, *here})
+    guess = near(name, known)
+    advice = f"{guess} " if guess.startswith("did") else ""
+    raise InvalidArgument(f"provider {provider!r} is unknown; {advice}known providers: {', '.join(known)}")
 
 
 def _mask(value: int, flags: type[IntFlag], what: str) -> int:

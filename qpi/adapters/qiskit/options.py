@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qfw.program.errors import InvalidArgument, Unsupported
+from qfw.qpi.adapters.qiskit.noise import noise_text
 from qfw.toolchain.tools.registry import near
 
 DEFAULTS: dict[str, Any] = {
@@ -43,27 +44,28 @@ class RunOptions:
     device: dict[str, str] = field(default_factory=dict)
 
 
-def run_options(defaults: Mapping[str, Any], given: Mapping[str, Any], device_options: Iterable[str]) -> RunOptions:
+def run_options(defaults: Mapping[str, Any], given: Mapping[str, Any], device: Any) -> RunOptions:
     """Merges and checks options.
 
     Args:
         defaults: the backend's.
         given: of one call; None counts as not given.
-        device_options: names that the device itself takes; they are passed on as text.
+        device: its own options are passed on as text.
 
     Raises:
-        InvalidArgument: an unknown name, or a value out of range. Unsupported: a noise model.
+        InvalidArgument: an unknown name, or a value out of range. Unsupported: noise on a device without.
     """
-    known = {*DEFAULTS, *device_options}
+    known = {*DEFAULTS, *device.options}
     for name in given:
         if name not in known:
-            raise InvalidArgument(f"run option {name!r} is unknown; {near(name, known)}")
+            raise InvalidArgument(f"option {name!r} is unknown to device {device.name!r}; {near(name, known)}")
     values = {**DEFAULTS, **defaults, **{k: v for k, v in given.items() if v is not None}}
-    if values["noise_model"] is not None:
-        raise Unsupported("noise models are not supported yet")
     seed = values["seed"] if values["seed"] is not None else values["seed_simulator"]
     if given.get("seed_simulator") is not None and given.get("seed") is None:
         seed = given["seed_simulator"]
+    own = {k: str(v) for k, v in values.items() if k not in DEFAULTS and v is not None}
+    if values["noise_model"] is not None:
+        own["noise_model"] = device_noise(values["noise_model"], device)
     return RunOptions(
         shots=whole("shots", values["shots"], 1),
         seed=None if seed is None else whole("seed", seed, 0),
@@ -72,8 +74,25 @@ def run_options(defaults: Mapping[str, Any], given: Mapping[str, Any], device_op
         priority=whole("priority", values["priority"], -(1 << 31)),
         return_statevector=bool(values["return_statevector"]),
         cancel_on_timeout=bool(values["cancel_on_timeout"]),
-        device={k: str(v) for k, v in values.items() if k not in DEFAULTS and v is not None},
+        device=own,
     )
+
+
+def device_noise(model: Any, device: Any) -> str:
+    """A noise model as the device's option; see `noise_text`. Raises Unsupported for a device without noise."""
+    if "noise_model" not in device.options:
+        raise Unsupported(
+            f"device {device.name!r} takes no noise model; Qiskit Aer does: QFWBackend(provider='aer', noise_model=...)"
+        )
+    return noise_text(model)
+
+
+def frozen(fields: Mapping[str, Any], device: Any) -> dict[str, Any]:
+    """Defaults to be kept: a noise model is packed once, as it is now; later changes of the object are not seen."""
+    kept = dict(fields)
+    if kept.get("noise_model") is not None:
+        kept["noise_model"] = device_noise(kept["noise_model"], device)
+    return kept
 
 
 def whole(name: str, value: Any, least: int) -> int:
@@ -113,6 +132,8 @@ def device_properties(properties: Mapping[str, Any], device_options: Iterable[st
             made["method"] = value
         elif name == "timeout_s":
             made["timeout"] = value
+        elif name == "noise_model":
+            made[name] = value  # a device without noise refuses it
         elif name not in _OWN_PROPERTIES:
             raise InvalidArgument(f"property {name!r} is unknown; {near(name, known | _OWN_PROPERTIES)}")
     return made

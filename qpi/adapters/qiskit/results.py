@@ -73,7 +73,7 @@ def experiment(
         data=ExperimentResultData(**data),
         header=what.header,
         time_taken=result.timing.total_ns * 1e-9,
-        metadata={"device": result.device, "timing": timing(result)},
+        metadata={"device": result.device, **method(result), "timing": timing(result)},
     )
 
 
@@ -83,22 +83,29 @@ def failed(what: Entry, error: QfwError | None, shots: int) -> ExperimentResult:
     return ExperimentResult(shots=shots, success=False, status=status, data=ExperimentResultData(), header=what.header)
 
 
-_PARTS = ("convert_ns", "tools_ns", "transfer_ns", "queue_ns", "dispatch_ns", "execute_ns", "return_ns", "total_ns")
+def method(result: Any) -> dict[str, str]:
+    """The simulation method that the device chose, and why; empty where it has one only."""
+    chosen = {name: str(getattr(result, name, "") or "") for name in ("method", "method_reason")}
+    return {name: text for name, text in chosen.items() if text}
+
+
+PARTS = ("convert_ns", "tools_ns", "transfer_ns", "queue_ns", "dispatch_ns", "execute_ns", "return_ns", "total_ns")
 
 
 def timing(result: Any) -> dict[str, int]:
     """Nanoseconds by part, `total_ns` among them."""
-    return {part: int(getattr(result.timing, part)) for part in _PARTS}
+    return {part: int(getattr(result.timing, part)) for part in PARTS}
 
 
-def select_bits(memory: Bytes, bits: list[int]) -> Bytes:
+def select_bits(memory: Bytes, bits: list[int], total: int) -> Bytes:
     """Packs some bits of each shot, big-endian as Qiskit's BitArray: (..., shots, bytes) -> (..., shots, own bytes).
 
     Args:
         memory: little-endian packed bits.
         bits: which ones; the first becomes the least significant.
+        total: how many there are.
     """
-    if bits == list(range(len(bits))) and memory.shape[-1] == (len(bits) + 7) // 8:
+    if bits == list(range(total)):
         return np.ascontiguousarray(memory[..., ::-1])
     if not bits:
         return np.zeros((*memory.shape[:-1], 0), dtype=np.uint8)

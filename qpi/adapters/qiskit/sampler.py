@@ -17,7 +17,7 @@ from qfw.program.errors import InvalidArgument
 from qfw.qpi.adapters.qiskit import results
 from qfw.qpi.adapters.qiskit.backend import QFWBackend
 from qfw.qpi.adapters.qiskit.batch import naming
-from qfw.qpi.adapters.qiskit.options import RunOptions, part_seed, run_options, whole
+from qfw.qpi.adapters.qiskit.options import RunOptions, frozen, part_seed, run_options, whole
 from qfw.qpi.adapters.qiskit.primitive_job import QFWPrimitiveJob
 from qfw.toolchain.formats.qiskit import to_program
 from qfw.toolchain.tools.registry import near
@@ -31,6 +31,7 @@ class QFWSamplerV2(BaseSamplerV2):
     Args:
         backend: the backend; None: one of its own on the default device.
         options: `default_shots`, `seed_simulator` (or `seed`), `run_options` (of `QFWBackend.run`).
+        mode: the backend by the name that the runtime's primitives give it, or a Session or Batch of theirs on it.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class QFWSamplerV2(BaseSamplerV2):
         options: Mapping[str, Any] | None = None,
         default_shots: int | None = None,
         seed: int | None = None,
+        mode: Any = None,
     ) -> None:
-        self._backend = check_backend(backend)
+        self._backend = check_backend(backend, mode)
         values = check_options(options, _OPTIONS, default_shots=default_shots, seed=seed)
         self.default_shots = whole("default_shots", values.get("default_shots", 1024), 1)
         self._seed = values.get("seed", values.get("seed_simulator"))
-        self._run_options = dict(values.get("run_options") or {})
+        self._run_options = frozen(values.get("run_options") or {}, self._backend.device)
+        run_options({}, self._run_options, self._backend.device)
 
     @property
     def backend(self) -> QFWBackend:
@@ -62,7 +65,7 @@ class QFWSamplerV2(BaseSamplerV2):
         coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
         if not coerced:
             raise InvalidArgument("run() of no PUB; at least one expected")
-        want = run_options(self._backend.options, self._run_options, self._backend.device.options)
+        want = run_options(self._backend.options, self._run_options, self._backend.device)
         seed = want.seed if self._seed is None else self._seed
         tasks: list[Any] = []
         sampled = [bool(pub.circuit.clbits) and pub.parameter_values.size > 0 for pub in coerced]
@@ -100,8 +103,12 @@ def _task(pub: SamplerPub, seed: int | None, want: RunOptions) -> Any:
     )
 
 
-def check_backend(backend: QFWBackend | None) -> QFWBackend:
-    """The backend, or a new one on the default device."""
+def check_backend(backend: QFWBackend | None, mode: Any = None) -> QFWBackend:
+    """The backend, that of a Session or Batch of the runtime's, or a new one on the default device."""
+    if backend is not None and mode is not None:
+        raise InvalidArgument("backend and mode are both given; one expected")
+    if mode is not None:
+        backend = mode if isinstance(mode, QFWBackend) else getattr(mode, "_backend", mode)
     if backend is None:
         return QFWBackend()
     if not isinstance(backend, QFWBackend):
@@ -132,10 +139,11 @@ def _pub_result(pub: SamplerPub, result: Any) -> SamplerPubResult:
     memory = memory.reshape(*shape, pub.shots, width)
     index = {bit: i for i, bit in enumerate(pub.circuit.clbits)}
     arrays = {
-        register.name: BitArray(results.select_bits(memory, [index[bit] for bit in register]), register.size)
+        register.name: BitArray(results.select_bits(memory, [index[b] for b in register], len(index)), register.size)
         for register in pub.circuit.cregs
     }
     metadata = {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata}
     if result is not None:
-        metadata |= {"seed": result.seed, "device": result.device, "timing": results.timing(result)}
+        more = {**results.method(result), "timing": results.timing(result)}
+        metadata |= {"seed": result.seed, "device": result.device, **more}
     return SamplerPubResult(DataBin(**arrays, shape=shape), metadata=metadata)

@@ -1,7 +1,4 @@
-"""Qiskit Aer as a provider: its simulation methods as options of one device, run in a worker process.
-
-Noise models are not carried yet.
-"""
+"""Qiskit Aer as a provider: its simulation methods, and noise, as options of one device, run in a worker process."""
 
 from __future__ import annotations
 
@@ -26,6 +23,7 @@ MAX_QUBITS = 63  # Clifford and matrix-product methods; the dense ones are refus
 OPTIONS = (
     Option("method", "automatic", "How Aer simulates (not unitary, superop: a task carries no such result).", METHODS),
     Option("precision", "double", "Floating-point precision.", ("double", "single")),
+    Option("noise_model", "", "Noise: JSON of NoiseModel.to_dict(serializable=True), or packed; see docs/qiskit.md."),
     Option("device", "CPU", "Where Aer computes.", ("CPU",)),
     Option(
         "max_parallel_threads", 0, "Threads of a circuit; 0: one below 15 qubits, else all.", minimum=0, maximum=4096

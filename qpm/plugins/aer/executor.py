@@ -18,10 +18,12 @@ from qfw.program import Program
 from qfw.program.errors import DeviceError, QfwError, ResourceExhausted, Unsupported
 from qfw.qpm.plugin import OptionValue, Row, Task
 from qfw.qpm.plugins.aer import convert
+from qfw.qpm.plugins.aer.noise import Models
 
 SMALL_QUBITS = 15  # below, one thread: OpenMP's overhead is larger than the work
 PLANS = 256
 SEED_STEP = 2113  # Aer adds this times its place in the batch to the seed of a circuit
+_OWN = ("max_parallel_threads", "method", "noise_model")  # options that a Config holds by themselves
 AMPLITUDES = {"statevector": 1, "density_matrix": 2}  # of dense methods: 2^(factor * qubits)
 
 
@@ -32,6 +34,8 @@ class Config:
     shots: int
     memory: bool
     threads: int
+    method: str
+    noise: str  # the option's text
     options: tuple[tuple[str, OptionValue], ...]
 
 
@@ -53,6 +57,7 @@ class AerExecutor:
     def __init__(self) -> None:
         self._controller = aer_controller_execute()
         self._plans: OrderedDict[tuple[str, str], convert.Plan] = OrderedDict()
+        self._noise = Models()
 
     def close(self) -> None:
         self._plans.clear()
@@ -73,10 +78,12 @@ class AerExecutor:
         return [errors.get(place, rows[place]) for place in range(len(tasks))]
 
     def _units(self, place: int, task: Task) -> list[Unit]:
-        plan = self._plan(task.program, str(task.options["method"]))
+        method = method_of(task)
+        self._noise.find(str(task.options["noise_model"]))
+        plan = self._plan(task.program, method)
         if not plan.terminal and task.outputs - {"counts", "memory"}:
             raise Unsupported("only counts and memory exist for a program with measurement or reset in its middle")
-        check_memory(task.program.num_qubits, task.options)
+        check_memory(task.program.num_qubits, method, str(task.options["precision"]))
         wanted = _wanted(task)
         seeds = [row_seed(task.seed, row) for row in range(len(task.bindings))]
         return [Unit(place, row, task, plan, wanted, seed) for row, seed in enumerate(seeds)]
@@ -100,7 +107,7 @@ class AerExecutor:
 
     def _execute(self, config: Config, units: list[Unit]) -> list[Row]:
         circuits = [_circuit(i, unit) for i, unit in enumerate(units)]
-        output = self._controller.execute(circuits, {}, _aer_config(config, units))
+        output = self._controller.execute(circuits, self._noise.find(config.noise), _aer_config(config, units))
         results = output.get("results", ()) if isinstance(output, dict) else ()
         if len(results) != len(units):
             raise DeviceError(f"Aer: {output.get('status') if isinstance(output, dict) else output!r}")
@@ -132,13 +139,27 @@ def _wanted(task: Task) -> convert.Wanted:
     )
 
 
+def method_of(task: Task) -> str:
+    """Aer's method for a task: the one asked for, but exact values of a noisy program need the density matrix (Aer
+    itself would give those of a single random trajectory). Raises Unsupported for another method there."""
+    method = str(task.options["method"])
+    exact = sorted(task.outputs - {"counts", "memory"})
+    if not task.options["noise_model"] or not exact:
+        return method
+    if "statevector" in exact:
+        raise Unsupported("a program under a noise model has no state vector")
+    if method not in ("automatic", "density_matrix"):
+        raise Unsupported(f"{exact[0]} under a noise model need method density_matrix, not {method}")
+    return "density_matrix"
+
+
 def _config(task: Task) -> Config:
     threads = int(task.options["max_parallel_threads"])
     if threads == 0:
         threads = 1 if task.program.num_qubits < SMALL_QUBITS else len(os.sched_getaffinity(0))
-    options = tuple((n, v) for n, v in sorted(task.options.items()) if n != "max_parallel_threads")
+    options = tuple((n, v) for n, v in sorted(task.options.items()) if n not in _OWN)
     shots = task.shots if task.outputs & {"counts", "memory"} else 1
-    return Config(shots, "memory" in task.outputs, threads, options)
+    return Config(shots, "memory" in task.outputs, threads, method_of(task), str(task.options["noise_model"]), options)
 
 
 def _circuit(index: int, unit: Unit) -> AerCircuit:
@@ -157,20 +178,21 @@ def _aer_config(config: Config, units: Sequence[Unit]) -> AerConfig:
     aer.memory = config.memory
     aer.max_parallel_threads = config.threads
     aer.max_parallel_experiments = 1
+    aer.method = config.method
     for name, value in config.options:
         if name != "matrix_product_state_max_bond_dimension" or value != 0:
             setattr(aer, name, value)
     return aer
 
 
-def check_memory(num_qubits: int, options: Mapping[str, OptionValue]) -> None:
+def check_memory(num_qubits: int, method: str, precision: str) -> None:
     """Raises ResourceExhausted when a dense method cannot fit; Aer itself would try."""
-    factor = AMPLITUDES.get(str(options["method"]), 0)
-    needed = (8 if options["precision"] == "single" else 16) << (factor * num_qubits) if factor else 0
+    factor = AMPLITUDES.get(method, 0)
+    needed = (8 if precision == "single" else 16) << (factor * num_qubits) if factor else 0
     available = _available_bytes()
     if needed > available:
         raise ResourceExhausted(
-            f"{num_qubits} qubits with Aer's method {options['method']} need {needed} bytes, {available} are available"
+            f"{num_qubits} qubits with Aer's method {method} need {needed} bytes, {available} are available"
         )
 
 

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import manual
+import numpy as np
 import pytest
 
 pytest.importorskip("qiskit", reason="qiskit is not installed")
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, transpile
 from qiskit.circuit import Parameter
-from qiskit.providers import BackendV2, JobStatus, JobV1
+from qiskit.providers import BackendV2, JobStatus, JobTimeoutError, JobV1
 
 from qfw.program import errors
 from qfw.qpi.adapters.qiskit import backend as backend_module
@@ -58,6 +59,54 @@ def test_the_target_is_made_once_and_has_no_rzz(context: manual.Context) -> None
     assert "rzz" not in names
     assert {"u", "cx", "ccx", "rxx", "measure", "reset", "delay"} <= names
     assert backend.target.num_qubits == 4
+
+
+def test_the_target_has_control_flow_where_the_device_is_dynamic(context: manual.Context) -> None:
+    flow = {"if_else", "for_loop", "while_loop", "switch_case", "break_loop", "continue_loop", "box"}
+    assert not flow & set(QFWBackend().target.operation_names)
+    plain = context.devices()[0]
+    context.devices()[0] = manual.Device(gates=(*plain.gates, "dynamic"))
+    backend = QFWBackend()
+    assert flow <= set(backend.target.operation_names)
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.x(1)
+    with circuit.for_loop(range(3)):
+        circuit.h(1)
+    assert {"if_else", "for_loop"} <= set(transpile(circuit, backend, optimization_level=1).count_ops())
+
+
+def test_sweeps_beyond_the_device_s_rows_go_out_in_parts(context: manual.Context) -> None:
+    context.devices()[0] = manual.Device(max_rows=4)
+    p = Parameter("p")
+    circuit = QuantumCircuit(1)
+    circuit.rx(p, 0)
+    circuit.measure_all()
+    angles = [np.pi * (i % 2) for i in range(10)]
+    job = QFWBackend().run([circuit, constant(1, 1)], parameter_binds=[{p: angles}, {}], shots=5, seed_simulator=3)
+    assert context.messages == [4]
+    result = job.result()
+    assert result.get_counts() == [{str(i % 2): 5} for i in range(10)] + [{"1": 5}]
+    assert {r.seed for r in result.results[:10]} == {3}
+    assert job.metrics()[0]["total_ns"] == 3 * job.metrics()[1]["total_ns"]
+
+
+def test_a_part_that_fails_fails_its_circuit(context: manual.Context) -> None:
+    context.devices()[0] = manual.Device(max_rows=1)
+    context.auto = False
+    p = Parameter("p")
+    circuit = QuantumCircuit(1, name="sweep")
+    circuit.rx(p, 0)
+    circuit.measure_all()
+    job = QFWBackend().run([circuit, constant(1, 1)], parameter_binds=[{p: [0.0, 1.0]}, {}], shots=5)
+    context.end(1, errors.DeviceError("laser off"))
+    context.end(0)
+    context.end(0)
+    with pytest.raises(errors.DeviceError, match=r"circuit 0 \('sweep'\) of 2: laser off"):
+        job.result()
+    assert [e.success for e in job.result(partial=True).results] == [False, True]
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
@@ -140,6 +189,29 @@ def test_5_status_and_cancel(context: manual.Context) -> None:
         job.result()
 
 
+def test_waiting_for_the_final_state_calls_back(context: manual.Context) -> None:
+    context.auto = False
+    job = QFWBackend().run(constant(1))
+    seen: list[Any] = []
+    with pytest.raises(JobTimeoutError, match=job.job_id()) as raised:
+        job.wait_for_final_state(timeout=0.02, wait=0.001, callback=lambda *a: seen.append(a))
+    assert isinstance(raised.value, errors.WaitTimeout)
+    assert seen[0] == (job.job_id(), JobStatus.QUEUED, job)
+
+    def end(*_: Any) -> None:
+        context.end(0)
+
+    job.wait_for_final_state(wait=0.001, callback=end)
+    assert job.status() is JobStatus.DONE
+    job.wait_for_final_state(callback=end)
+
+
+def test_a_backend_is_a_context_manager(context: manual.Context) -> None:
+    with QFWBackend() as backend:
+        assert backend.run(constant(1), shots=3).result().get_counts() == {"001": 3}
+    assert context.closed
+
+
 def test_11_shutdown_is_local(context: manual.Context, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = QFWBackend()
     backend.shutdown()
@@ -218,7 +290,8 @@ def test_parameter_binds(context: manual.Context) -> None:
         ({"shots": "many"}, errors.InvalidArgument, "'many'"),
         ({"timeout": -1}, errors.InvalidArgument, "timeout -1"),
         ({"seed_simulator": -1}, errors.InvalidArgument, "seed -1"),
-        ({"noise_model": object()}, errors.Unsupported, "noise"),
+        ({"noise_model": object()}, errors.Unsupported, "'statevec' takes no noise model; Qiskit Aer does"),
+        ({"thread": 2}, errors.InvalidArgument, "did you mean 'threads'"),
     ],
 )
 def test_bad_options(context: manual.Context, arguments: dict[str, Any], error: type[Exception], says: str) -> None:
@@ -271,6 +344,8 @@ def test_the_device_s_options_and_qfw_s_properties(context: manual.Context) -> N
     assert backend.properties()["compiler"] == "staq"
     with pytest.raises(errors.InvalidArgument, match="'noise_model'"):
         QFWBackend(properties={"noise_modle": 1})
+    with pytest.raises(errors.Unsupported, match="takes no noise model"):
+        QFWBackend(properties={"noise_model": "{}"})
 
 
 def test_types_capabilities_and_their_numbers() -> None:
@@ -309,7 +384,8 @@ def test_strict_provider_says_how_to_install(context: manual.Context, monkeypatc
         ({"betype": QFWBackendType.QFW_TYPE_HARDWARE}, errors.NotFound, "hardware"),
         ({"capability": QFWBackendCapability.QFW_CAP_TENSORNETWORK}, errors.NotFound, "tnqvm"),
         ({"provider": "ionq"}, errors.NotFound, "ionq"),
-        ({"provider": "nwqsym"}, errors.InvalidArgument, "did you mean 'nwqsim'"),
+        ({"provider": "nwqsym"}, errors.InvalidArgument, "did you mean 'nwqsim'.*known providers: aer, .*statevec"),
+        ({"provider": "zzz"}, errors.InvalidArgument, "'zzz' is unknown; known providers: aer, .*, test, tnqvm$"),
         ({"device": "nothing"}, errors.NotFound, "'nothing' here; available: statevec"),
         ({"betype": 1 << 20}, errors.InvalidArgument, "betype 1048576"),
         ({"num_qubits": 0}, errors.InvalidArgument, "num_qubits 0"),
@@ -331,6 +407,9 @@ def test_devices_by_provider(context: manual.Context) -> None:
     assert QFWBackend(betype=QFWBackendType.QFW_TYPE_SIMULATOR).device.name == "statevec"
     assert QFWBackend(provider="statevec").device.name == "statevec"
     assert QFWBackend(device="aer", provider="iqm").device.name == "aer"
+    context.devices().append(manual.Device("mine", provider="Own"))
+    assert QFWBackend(provider="own").device.name == "mine"
+    assert QFWBackend(provider="Mine").device.name == "mine"
 
 
 def test_metrics_and_statistics(context: manual.Context, caplog: pytest.LogCaptureFixture) -> None:

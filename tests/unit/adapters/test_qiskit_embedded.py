@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("qiskit", reason="qiskit is not installed")
-from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Parameter
+from qiskit import ClassicalRegister, QuantumCircuit, transpile
 from qiskit.circuit.library import real_amplitudes
 from qiskit.circuit.random import random_circuit
 from qiskit.primitives import (
     BackendEstimatorV2,
     BackendSamplerV2,
     StatevectorEstimator,
+    StatevectorSampler,
 )
 from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp, Statevector
@@ -187,20 +187,67 @@ def test_estimator_agrees_with_qiskit(backend: QFWBackend) -> None:
     assert (np.abs(sampled.evs - wanted) < 6 * sampled.stds + 1e-9).all()
 
 
-def test_qiskit_s_primitives_over_the_backend(backend: QFWBackend) -> None:
-    theta = Parameter("t")
-    circuit = QuantumCircuit(2)
-    circuit.ry(theta, 0)
-    circuit.cx(0, 1)
-    observable = SparsePauliOp(["ZZ", "XX"])
-    values = [[0.4], [1.1]]
-    estimator = BackendEstimatorV2(backend=backend, options={"seed_simulator": 4})
-    found = estimator.run([(circuit, observable, values)], precision=0.02).result()[0].data.evs
-    wanted = StatevectorEstimator().run([(circuit, observable, values)]).result()[0].data.evs
-    assert np.abs(found - wanted).max() < 0.2
-    circuit.measure_all()
-    counts = BackendSamplerV2(backend=backend).run([(circuit, values)], shots=100).result()[0].data.meas.get_counts()
-    assert set(counts) == {"00", "11"}
+def circuit_and_values() -> tuple[QuantumCircuit, np.ndarray]:
+    circuit = real_amplitudes(3, reps=1)
+    return circuit, np.random.default_rng(2).uniform(-2, 2, (4, circuit.num_parameters))
+
+
+def test_every_estimator_agrees_with_qiskit_s(backend: QFWBackend) -> None:
+    circuit, values = circuit_and_values()
+    observables = [[SparsePauliOp(["ZZI", "XIX", "IYI"], [1, 0.5, -0.3])], [SparsePauliOp("ZZZ")]]
+    pubs = [(circuit, observables, values), (circuit, "IIZ", values[0])]
+    wanted = [r.data.evs for r in StatevectorEstimator().run(pubs).result()]
+    sampled = [
+        BackendEstimatorV2(backend=backend, options={"seed_simulator": 4}).run(pubs, precision=0.01).result(),
+        QFWEstimatorV2(backend, seed=4).run(pubs, precision=0.01).result(timeout=60),
+    ]
+    for result in sampled:
+        for pub, evs in zip(result, wanted, strict=True):
+            assert pub.data.evs.shape == evs.shape
+            assert np.abs(pub.data.evs - evs).max() < 0.08
+    exact = QFWEstimatorV2(backend).run(pubs).result(timeout=60)
+    assert all(np.abs(pub.data.evs - evs).max() < 1e-12 for pub, evs in zip(exact, wanted, strict=True))
+
+
+def test_every_sampler_agrees_with_qiskit_s(backend: QFWBackend) -> None:
+    shots = 20_000
+    bare, values = circuit_and_values()
+    circuit = QuantumCircuit(*bare.qregs, ClassicalRegister(2, "low"), ClassicalRegister(1, "high"))
+    circuit.compose(bare, inplace=True)
+    circuit.measure([0, 1, 2], [0, 1, 2])
+    pubs = [(circuit, values), (circuit, values[1], shots // 2)]
+    wanted = StatevectorSampler(seed=1).run(pubs, shots=shots).result()
+    found = [
+        BackendSamplerV2(backend=backend, options={"seed_simulator": 4}).run(pubs, shots=shots).result(),
+        QFWSamplerV2(backend, seed=4).run(pubs, shots=shots).result(timeout=60),
+    ]
+    for result in found:
+        for pub, reference in zip(result, wanted, strict=True):
+            assert set(pub.data) == {"low", "high"}
+            assert pub.data.low.shape == reference.data.low.shape
+            for place in np.ndindex(pub.data.low.shape):
+                sizes = [d.num_shots for d in (pub.data.low, reference.data.low)]
+                assert sizes[0] == sizes[1]
+                joint = [
+                    np.bincount(d.low[place].array[:, 0] + 4 * d.high[place].array[:, 0], minlength=8) / sizes[0]
+                    for d in (pub.data, reference.data)
+                ]
+                assert np.abs(joint[0] - joint[1]).max() < 0.025
+
+
+def test_modes_of_the_runtime_s_primitives(backend: QFWBackend) -> None:
+    runtime = pytest.importorskip("qiskit_ibm_runtime", reason="qiskit-ibm-runtime is not installed")
+    circuit = constant(2, 2)
+    assert QFWSamplerV2(mode=backend).backend is backend
+    with runtime.Session(backend=backend) as session, runtime.Batch(backend=backend) as batch:
+        for mode in (session, batch):
+            data = QFWSamplerV2(mode=mode).run([circuit], shots=5).result(timeout=60)[0].data
+            assert data.c.get_counts() == {"10": 5}
+            assert QFWEstimatorV2(mode=mode).run([(circuit, "ZI")]).result(timeout=60)[0].data.evs == -1
+    with pytest.raises(errors.InvalidArgument, match="both given"):
+        QFWSamplerV2(backend, mode=backend)
+    with pytest.raises(errors.InvalidArgument, match="a QFWBackend expected"):
+        QFWEstimatorV2(mode="session")
 
 
 def test_timing_parts_add_up(backend: QFWBackend) -> None:
