@@ -86,7 +86,8 @@ program::PauliSum pauli_sum(const Terms& terms) {
 
 struct Wish {
   uint64_t shots, seed;
-  bool memory, counts, probabilities, statevector;
+  bool memory, counts, probabilities, statevector, gradients;
+  std::vector<uint32_t> gradient_parameters;
 };
 
 py::dict simulate(const py::buffer& bytes, const std::vector<double>& row, const Wish& wish,
@@ -95,9 +96,17 @@ py::dict simulate(const py::buffer& bytes, const std::vector<double>& row, const
   const py::buffer_info view = bytes.request();
   std::vector<program::PauliSum> sums;
   for (const Terms& terms : observables) sums.push_back(pauli_sum(terms));
-  simenv::Request request{row,         wish.shots,         wish.seed,        wish.memory,
-                          wish.counts, wish.probabilities, wish.statevector, probability_qubits,
-                          sums};
+  simenv::Request request{row,
+                          wish.shots,
+                          wish.seed,
+                          wish.memory,
+                          wish.counts,
+                          wish.probabilities,
+                          wish.statevector,
+                          probability_qubits,
+                          sums,
+                          wish.gradients,
+                          wish.gradient_parameters};
   simenv::Outcome out;
   uint32_t bits = 0;
   {
@@ -119,6 +128,10 @@ py::dict simulate(const py::buffer& bytes, const std::vector<double>& row, const
   if (wish.probabilities) result["probabilities"] = to_array(std::move(out.probabilities));
   if (wish.statevector) result["statevector"] = to_array(std::move(out.statevector));
   if (!observables.empty()) result["expectations"] = to_array(std::move(out.expectations));
+  if (wish.gradients) {
+    const auto lines = static_cast<py::ssize_t>(sums.size()), columns = static_cast<py::ssize_t>(out.gradients.size());
+    result["gradients"] = to_array(std::move(out.gradients), {lines, columns / lines});
+  }
   return result;
 }
 
@@ -134,13 +147,16 @@ void bind_simenv(py::module_& m) {
       "simulate",
       [](const py::buffer& program, const std::vector<double>& row, uint64_t shots, uint64_t seed, bool memory,
          bool counts, bool probabilities, bool statevector, const std::vector<uint32_t>& probability_qubits,
-         const std::vector<Terms>& observables, unsigned threads, const std::optional<std::string>& simd) {
-        return simulate(program, row, {shots, seed, memory, counts, probabilities, statevector}, probability_qubits,
-                        observables, threads, simd);
+         const std::vector<Terms>& observables, bool gradients, const std::vector<uint32_t>& gradient_parameters,
+         unsigned threads, const std::optional<std::string>& simd) {
+        return simulate(program, row,
+                        {shots, seed, memory, counts, probabilities, statevector, gradients, gradient_parameters},
+                        probability_qubits, observables, threads, simd);
       },
       py::arg("program"), py::kw_only(), py::arg("row"), py::arg("shots"), py::arg("seed"), py::arg("memory"),
       py::arg("counts"), py::arg("probabilities"), py::arg("statevector"), py::arg("probability_qubits"),
-      py::arg("observables"), py::arg("threads"), py::arg("simd"));
+      py::arg("observables"), py::arg("gradients"), py::arg("gradient_parameters"), py::arg("threads"),
+      py::arg("simd"));
 }
 
 }  // namespace qfw

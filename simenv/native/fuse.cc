@@ -4,6 +4,8 @@
 #include <bit>
 #include <utility>
 
+#include "simenv/native/small_matrix.h"
+
 namespace qfw::simenv {
 
 using program::Complex;
@@ -13,74 +15,6 @@ namespace {
 constexpr double kDense2Cost = 32, kDense1Cost = 16, kShapedCost = 10, kPhaseCost = 6, kLayerCost = 20;
 
 uint64_t used_by(const PlanOp& op) { return op.mask | op.targets(); }
-
-// One 4x4 (or 2x2) matrix, multiplied from the left by small operations.
-class Accumulator {
- public:
-  Accumulator(unsigned dim, uint8_t a) : dim_(dim), a_(a) {
-    for (unsigned i = 0; i < dim * dim; ++i) m_[i] = i % (dim + 1) == 0 ? 1.0 : 0.0;
-  }
-
-  void apply(const PlanOp& op, const Complex* c) {
-    const unsigned on = local(op.mask);
-    switch (op.kind) {
-      case Kind::kPhase:
-        for (unsigned r = 0; r < dim_; ++r)
-          if ((r & on) == on)
-            for (unsigned k = 0; k < dim_; ++k) m_[r * dim_ + k] *= c[0];
-        break;
-      case Kind::kFlip:
-        pairs(bit(op.a), on, [](Complex& x, Complex& y) { std::swap(x, y); });
-        break;
-      case Kind::kDense1:
-        pairs(bit(op.a), on, [c](Complex& x, Complex& y) {
-          const Complex t = c[0] * x + c[1] * y;
-          y = c[2] * x + c[3] * y;
-          x = t;
-        });
-        break;
-      case Kind::kSwap:
-        for (unsigned k = 0; k < 4; ++k) std::swap(m_[4 + k], m_[8 + k]);
-        break;
-      case Kind::kDense2:
-        dense(op, c);
-        break;
-      case Kind::kLayer:
-        break;  // never a member
-    }
-  }
-
-  const Complex* data() const noexcept { return m_; }
-
- private:
-  unsigned bit(uint8_t qubit) const { return qubit == a_ ? 1 : 2; }
-  unsigned local(uint64_t mask) const {
-    return (mask >> a_ & 1 ? 1u : 0u) | ((mask & ~(uint64_t{1} << a_)) != 0 ? 2u : 0u);
-  }
-
-  template <class F>
-  void pairs(unsigned target, unsigned on, F f) {
-    for (unsigned r = 0; r < dim_; ++r)
-      if ((r & target) == 0 && (r & on) == on)
-        for (unsigned k = 0; k < dim_; ++k) f(m_[r * dim_ + k], m_[(r | target) * dim_ + k]);
-  }
-
-  void dense(const PlanOp& op, const Complex* c) {
-    Complex out[16];
-    for (unsigned r = 0; r < 4; ++r)
-      for (unsigned k = 0; k < 4; ++k) {
-        Complex sum = 0.0;
-        for (unsigned s = 0; s < 4; ++s) sum += c[r * 4 + s] * m_[row_of(op, s) * 4 + k];
-        out[row_of(op, r) * 4 + k] = sum;
-      }
-    std::copy(out, out + 16, m_);
-  }
-  unsigned row_of(const PlanOp& op, unsigned r) const { return (r & 1 ? bit(op.a) : 0) | (r & 2 ? bit(op.b) : 0); }
-
-  unsigned dim_;
-  uint8_t a_;
-  Complex m_[16];
-};
 
 class Fuser {
  public:
@@ -327,7 +261,7 @@ void multiply(const Plan& plan, const Product& product, const double* row, doubl
     return;
   }
   const unsigned dim = product.kind == Kind::kDense1 ? 2 : 4;
-  Accumulator matrix(dim, product.a);
+  SmallMatrix matrix(dim, product.a);
   for (uint32_t i = product.first; i < product.last; ++i) {
     const PlanOp& op = plan.members[i];
     const double* c = (op.dynamic ? row : plan.constants.data()) + op.at;

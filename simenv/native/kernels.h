@@ -55,6 +55,19 @@ struct Kernels {
   double (*signed_sum)(const double* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary);
   // To (re, im) pairs: in place when to == from.
   void (*interleave)(const double* from, size_t amplitudes, double* to);
+
+  // On two states (simenv/native/gradient). For r and c over the targets' bits: out (dim x dim complex, row-major)
+  // [r][c] += the sum over all else of conj(left) at r times right at c, where all bits of `controls` are 1.
+  void (*transfer1)(const double* left, const double* right, unsigned bits, unsigned target, uint64_t controls,
+                    double* out);
+  void (*transfer2)(const double* left, const double* right, unsigned bits, unsigned a, unsigned b, uint64_t controls,
+                    double* out);
+  // The imaginary part of conj(left[i]) * right[i]: summed over all i with all bits of `mask`, or one by one.
+  double (*cross_sum)(const double* left, const double* right, unsigned bits, uint64_t mask);
+  void (*crosses)(const double* left, const double* right, size_t first, size_t count, double* out);
+  // to[j] += weights[j - first] * from[j ^ flip], times -i when `imaginary`, for j in [first, first + count).
+  void (*add_flipped)(const double* from, size_t first, size_t count, uint64_t flip, bool imaginary,
+                      const double* weights, double* to);
 };
 
 const Kernels& kernels(SimdLevel level) noexcept;  // a level that this CPU lacks gives the best it has

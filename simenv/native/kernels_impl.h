@@ -246,6 +246,7 @@ void dense2(double* data, unsigned bits, unsigned a, unsigned b, uint64_t contro
 }
 
 #include "simenv/native/kernels_layer.h"
+#include "simenv/native/kernels_pair.h"
 
 double norm(const double* data, size_t first, size_t count, uint64_t mask) {
   const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
@@ -366,9 +367,12 @@ void interleave(const double* from, size_t amplitudes, double* to) {
 }  // namespace
 }  // namespace qfw::simenv
 
-#define QFW_KERNEL_TABLE(name, level)                                                     \
-  namespace qfw::simenv {                                                                 \
-  extern const Kernels name;                                                              \
-  const Kernels name = {level, kLaneBits, phase, flip,     swap,       dense1,    dense2, \
-                        layer, norm,      norms, overlaps, signed_sum, interleave};       \
+// clang-format off
+#define QFW_KERNEL_TABLE(name, level)                                                                 \
+  namespace qfw::simenv {                                                                             \
+  extern const Kernels name;                                                                          \
+  const Kernels name = {level, kLaneBits, phase, flip, swap, dense1, dense2, layer, norm, norms,      \
+                        overlaps, signed_sum, interleave, transfer1, transfer2, cross_sum, crosses,   \
+                        add_flipped};                                                                 \
   }
+// clang-format on

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "simenv/native/branch.h"
 #include "simenv/native/expect.h"
+#include "simenv/native/gradient.h"
 #include "simenv/native/memory.h"
 #include "simenv/native/plan.h"
 #include "simenv/native/sample.h"
@@ -24,6 +26,8 @@ namespace {
 constexpr unsigned kMinBits = 3;                       // the widest group of lanes
 constexpr uint64_t kAlwaysThere = uint64_t{16} << 20;  // runs that need less are not checked against the machine
 constexpr size_t kMaxCopies = 64;                      // states put aside at branches
+constexpr unsigned kGradientBlockBits = 14;            // of windows: the state's block and a few others' in L2
+constexpr size_t kGradientBatch = 3;                   // observables that go back together
 
 uint64_t saturating(double bytes) { return bytes < 0x1p62 ? static_cast<uint64_t>(bytes) : uint64_t{1} << 62; }
 
@@ -36,6 +40,20 @@ void check_qubits(const Program& program) {
     throw Error(ErrorCode::kLimitExceeded, "the program has " + std::to_string(program.num_qubits()) +
                                                " qubits; the state-vector simulator takes at most " +
                                                std::to_string(kMaxSimulatedQubits));
+}
+
+void check_gradient(const Program& program, const Request& request) {
+  if (!request.gradients) return;
+  if (request.observables.empty())
+    throw Error(ErrorCode::kInvalidArgument, "gradients are derivatives of expectation values; found no observable");
+  std::vector<bool> seen(program.num_parameters(), false);
+  for (uint32_t p : request.gradient_parameters) {
+    if (p >= program.num_parameters())
+      throw Error(ErrorCode::kInvalidArgument, "gradients with respect to parameter " + std::to_string(p) +
+                                                   "; the program has " + std::to_string(program.num_parameters()));
+    if (seen[p]) throw Error(ErrorCode::kInvalidArgument, "gradients name parameter " + std::to_string(p) + " twice");
+    seen[p] = true;
+  }
 }
 
 void check_request(const Program& program, const Request& request) {
@@ -60,16 +78,36 @@ void check_request(const Program& program, const Request& request) {
     seen |= uint64_t{1} << q;
   }
   for (const auto& sum : request.observables) sum.validate(program.num_qubits());
+  check_gradient(program, request);
 }
 
 bool wants_state(const Request& r) { return r.probabilities || r.statevector || !r.observables.empty(); }
 
+size_t gradient_columns(const Program& program, const Request& request) {
+  return request.gradient_parameters.empty() ? program.num_parameters() : request.gradient_parameters.size();
+}
+
 }  // namespace
 
 struct Simulator::Impl {
-  program::ProgramPtr program;
+  Impl(program::ProgramPtr made_of, SimdLevel level)
+      : program(std::move(made_of)), kernels(simenv::kernels(level)), plan(make_plan(*program)) {}
+
+  const program::ProgramPtr program;
   const Kernels& kernels;
-  Plan plan;
+  const Plan plan;
+  mutable std::once_flag gradient_once;
+  mutable Plan narrow;  // unless `plan` serves
+  mutable std::unique_ptr<const GradientPlan> gradient;
+
+  // With blocks small enough for a state and its companions; made when first asked for.
+  const GradientPlan& gradient_plan() const {
+    std::call_once(gradient_once, [this] {
+      if (plan.qubits > kGradientBlockBits) narrow = make_plan(*program, kGradientBlockBits);
+      gradient = std::make_unique<const GradientPlan>(plan.qubits > kGradientBlockBits ? narrow : plan);
+    });
+    return *gradient;
+  }
 
   Outcome run(const Request& request, ThreadPool* pool, const Stop& stop) const {
     stop.check();
@@ -79,25 +117,27 @@ struct Simulator::Impl {
                   "probabilities, state vector and expectation values need measurements to stand at the end and no "
                   "reset; the program measures or resets in the middle: ask for counts or memory");
     check_memory(*program, request);
+    const Plan& used = request.gradients ? gradient_plan().plan() : plan;
     double few[kFewDoubles];
     std::vector<double> many;
     double* row = few;
-    if (plan.row_doubles > kFewDoubles) {
-      many.resize(plan.row_doubles);
+    if (used.row_doubles > kFewDoubles) {
+      many.resize(used.row_doubles);
       row = many.data();
     }
-    plan.evaluate(request.row, row);
-    return plan.events.empty() ? run_straight(request, row, pool, stop) : run_branching(request, row, pool, stop);
+    used.evaluate(request.row, row);
+    return used.events.empty() ? run_straight(used, request, row, pool, stop) : run_branching(request, row, pool, stop);
   }
 
  private:
   static constexpr size_t kFewDoubles = 512;
 
-  Outcome run_straight(const Request& request, const double* row, ThreadPool* pool, const Stop& stop) const {
+  Outcome run_straight(const Plan& used, const Request& request, const double* row, ThreadPool* pool,
+                       const Stop& stop) const {
     Outcome out;
-    State state(kernels, plan.qubits, pool, request.statevector, stop);
+    State state(kernels, used.qubits, pool, request.statevector && !request.gradients, stop);
     state.start({row[0], row[1]});
-    state.apply(plan, 0, row, stop);
+    state.apply(used, 0, row, stop);
     if (request.memory || request.counts) {
       Tally tally(plan.bits);
       const std::vector<uint64_t> key(tally.words(), 0);
@@ -107,8 +147,20 @@ struct Simulator::Impl {
     if (request.probabilities) out.probabilities = simenv::probabilities(state, request.probability_qubits, stop);
     out.expectations.reserve(request.observables.size());
     for (const auto& sum : request.observables) out.expectations.push_back(expectation(state, sum, stop));
-    if (request.statevector) out.statevector = state.take();
+    if (request.statevector) out.statevector = request.gradients ? state.copy() : state.take();
+    if (request.gradients)
+      out.gradients =
+          simenv::gradients(gradient_plan(), request.row, row, request.observables, request.gradient_parameters,
+                            program->num_parameters(), gradient_batch(request.observables.size()), state, stop);
     return out;
+  }
+
+  // Observables whose states are kept at the same time; results do not depend on it.
+  size_t gradient_batch(size_t observables) const {
+    const double each = state_bytes(*program);
+    const double spare =
+        each * kGradientBatch <= kAlwaysThere ? kGradientBatch : static_cast<double>(bytes_available()) * 0.8 / each;
+    return static_cast<size_t>(std::clamp(spare, 1.0, static_cast<double>(std::min(observables, kGradientBatch))));
   }
 
   Outcome run_branching(const Request& request, const double* row, ThreadPool* pool, const Stop& stop) const {
@@ -128,8 +180,7 @@ struct Simulator::Impl {
 
 Simulator::Simulator(program::ProgramPtr program, SimdLevel level) {
   check_qubits(*program);
-  Plan plan = make_plan(*program);
-  impl_.reset(new Impl{std::move(program), simenv::kernels(level), std::move(plan)});
+  impl_ = std::make_unique<Impl>(std::move(program), level);
 }
 
 Simulator::~Simulator() = default;
@@ -140,6 +191,10 @@ uint64_t Simulator::bytes_needed(const Program& program, const Request& request)
   if (request.probabilities) {
     const size_t k = request.probability_qubits.empty() ? program.num_qubits() : request.probability_qubits.size();
     bytes += std::ldexp(sizeof(double), static_cast<int>(k));
+  }
+  if (request.gradients) {
+    bytes += state_bytes(program) + (request.statevector ? state_bytes(program) : 0);
+    bytes += 8.0 * static_cast<double>(request.observables.size() * gradient_columns(program, request));
   }
   const double key = (program.num_bits() + 63) / 64 * 8.0, shots = static_cast<double>(request.shots);
   if (request.counts || request.memory) {

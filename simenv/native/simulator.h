@@ -32,6 +32,8 @@ struct Request {
   bool statevector = false;
   std::span<const uint32_t> probability_qubits;    // empty: all; else marginal, first qubit least significant
   std::span<const program::PauliSum> observables;  // exact expectation values
+  bool gradients = false;                          // their derivatives with respect to parameters of the program:
+  std::span<const uint32_t> gradient_parameters;   // these, each once; empty: all
 };
 
 // Packed bits: bit i of a shot is bit (i % 8) of byte (i / 8); (num_bits + 7) / 8 bytes a shot.
@@ -42,6 +44,7 @@ struct Outcome {
   std::vector<double> probabilities;          // 2^k
   std::vector<program::Complex> statevector;  // 2^n, qubit 0 least significant; global phase included
   std::vector<double> expectations;           // one per observable
+  std::vector<double> gradients;              // row-major: observables x parameters
 };
 
 // Outputs other than memory and counts need a program whose measurements are terminal (they are then left out of the

@@ -1,9 +1,10 @@
 #include "simenv/native/state.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
+
+#include "simenv/native/block.h"
 
 namespace qfw::simenv {
 
@@ -13,56 +14,6 @@ namespace {
 // Below, a state is evolved in scratch memory and copied out; from here on it is evolved where it will stay.
 constexpr unsigned kInPlaceQubits = 16;
 constexpr size_t kFill = size_t{1} << 20;
-
-uint64_t deposit(uint64_t bits, uint64_t mask) {  // the low bits of `bits` at the set positions of `mask`, in order
-  uint64_t out = 0;
-  for (; mask != 0; mask &= mask - 1, bits >>= 1)
-    if (bits & 1) out |= mask & (0 - mask);
-  return out;
-}
-
-double* scratch(size_t doubles) {  // of this thread, kept for the next block
-  thread_local Buffer buffer;
-  if (buffer.size() < doubles) buffer = Buffer(doubles);
-  return buffer.data();
-}
-
-void scale(double* by, const double* c) {
-  const double re = by[0] * c[0] - by[1] * c[1];
-  by[1] = by[0] * c[1] + by[1] * c[0];
-  by[0] = re;
-}
-
-// What a layer does to the block at `base`: its terms with the bits outside of the window filled in.
-void fill_table(const Plan& plan, const Window& window, const Layer& layer, const double* row, uint64_t base,
-                PhaseTable& table) {
-  table.one[0] = 1.0;
-  table.one[1] = table.singles = 0;
-  uint8_t local[64] = {};
-  uint64_t locals = 0;
-  const size_t width = window.locals.empty() ? plan.qubits : window.locals.size();
-  for (size_t i = 0; i < width; ++i) {
-    const uint8_t q = window.locals.empty() ? static_cast<uint8_t>(i) : window.locals[i];
-    local[q] = static_cast<uint8_t>(i);
-    locals |= uint64_t{1} << q;
-    table.partners[i] = 0;
-  }
-  for (uint32_t i = layer.first; i < layer.last; ++i) {
-    const PlanOp& term = plan.terms[i];
-    const uint64_t in = term.mask & locals, out = term.mask & ~locals;
-    if ((base & out) != out) continue;
-    const double* c = (term.dynamic ? row : plan.constants.data()) + term.at;
-    double* to = table.one;
-    if (in != 0) {
-      const unsigned p = local[std::countr_zero(in)], q = local[63 - std::countl_zero(in)];
-      uint64_t& there = p == q ? table.singles : table.partners[p];
-      to = p == q ? table.single[p] : table.pair[p][q];
-      if ((there >> q & 1) == 0) to[0] = 1.0, to[1] = 0.0;
-      there |= uint64_t{1} << q;
-    }
-    scale(to, c);
-  }
-}
 }  // namespace
 
 State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep, const Stop& stop)
@@ -116,62 +67,33 @@ void State::apply(const Plan& plan, size_t segment, const double* row, const Sto
 }
 
 void State::apply_window(const Plan& plan, const Window& window, const double* row, const Stop& stop) {
-  const unsigned width = static_cast<unsigned>(window.locals.size());
-  uint64_t locals = 0;
-  for (uint8_t q : window.locals) locals |= uint64_t{1} << q;
-  unsigned run_bits = 0;
-  while (locals >> run_bits & 1) ++run_bits;
-  const uint64_t high = locals >> run_bits << run_bits, outside = (size() - 1) & ~locals;
-  const uint64_t run = uint64_t{1} << run_bits, runs = uint64_t{1} << (width - run_bits);
-  for_blocks(size_t{1} << (qubits_ - width), [&](size_t b) {
+  const Cut cut(window, qubits_);
+  for_blocks(cut.count, [&](size_t b) {
     stop.check();
-    const uint64_t base = deposit(b, outside);
+    const uint64_t base = cut.base(b);
     if ((base & ~touched_) != 0) return;  // all zero
     double* from = data_ + 2 * base;
-    if (runs == 1 && reinterpret_cast<uintptr_t>(from) % 64 == 0)
-      return apply_block(plan, window, row, stop, from, width, base);
-    double* block = scratch(uint64_t{2} << width);
-    uint64_t at = 0;
-    for (uint64_t r = 0; r < runs; ++r, at = ((at | ~high) + 1) & high)
-      std::memcpy(block + 2 * r * run, from + 2 * at, run * sizeof(Complex));
-    apply_block(plan, window, row, stop, block, width, base);
-    at = 0;
-    for (uint64_t r = 0; r < runs; ++r, at = ((at | ~high) + 1) & high)
-      std::memcpy(from + 2 * at, block + 2 * r * run, run * sizeof(Complex));
+    if (cut.whole(from)) return apply_block(plan, window, row, stop, from, cut.width, base);
+    double* block = scratch(uint64_t{2} << cut.width);
+    cut.gather(from, block);
+    apply_block(plan, window, row, stop, block, cut.width, base);
+    cut.scatter(block, from);
   });
 }
 
 void State::apply_block(const Plan& plan, const Window& window, const double* row, const Stop& stop, double* block,
                         unsigned bits, uint64_t base) const {
+  const Coefficients coefficients{plan.constants.data(), row};
   for (uint32_t i = window.first; i < window.last; ++i) {
     const PlanOp& op = plan.ops[i];
     if (op.kind == Kind::kLayer) {
       PhaseTable table;
-      fill_table(plan, window, plan.layers[op.at], row, base, table);
+      fill_table(plan, window, plan.layers[op.at], coefficients, base, table);
       kernels_.layer(block, bits, table);
       continue;
     }
     if ((base & op.outside) != op.outside) continue;
-    const double* c = (op.dynamic ? row : plan.constants.data()) + op.at;
-    switch (op.kind) {
-      case Kind::kPhase:
-        kernels_.phase(block, bits, op.mask, c);
-        break;
-      case Kind::kFlip:
-        kernels_.flip(block, bits, op.a, op.mask);
-        break;
-      case Kind::kSwap:
-        kernels_.swap(block, bits, op.a, op.b, op.mask);
-        break;
-      case Kind::kDense1:
-        kernels_.dense1(block, bits, op.a, op.mask, c, op.shape);
-        break;
-      case Kind::kDense2:
-        kernels_.dense2(block, bits, op.a, op.b, op.mask, c);
-        break;
-      case Kind::kLayer:
-        break;
-    }
+    apply_op(kernels_, op, coefficients.of(op), block, bits);
     if (bits > 12 || (i & 63) == 63) stop.check();
   }
 }
@@ -210,10 +132,15 @@ void State::flip(uint32_t qubit) {
   touched_ |= uint64_t{1} << qubit;
 }
 
+std::vector<Complex> State::copy() const {
+  std::vector<Complex> out(size());
+  kernels_.interleave(data_, size(), reinterpret_cast<double*>(out.data()));
+  return out;
+}
+
 std::vector<Complex> State::take() {
   if (kept_.empty()) {
-    kept_.resize(size());
-    kernels_.interleave(data_, size(), reinterpret_cast<double*>(kept_.data()));
+    kept_ = copy();
   } else {
     const size_t count = blocks(), each = size_t{1} << block_bits();
     for_blocks(count, [&](size_t b) { kernels_.interleave(data_ + 2 * b * each, each, data_ + 2 * b * each); });

@@ -28,13 +28,15 @@ class State {
   void project(uint32_t qubit, bool outcome, double probability);
   void flip(uint32_t qubit);
 
-  std::vector<program::Complex> take();  // the amplitudes in order; the state is gone
+  std::vector<program::Complex> copy() const;  // the amplitudes in order
+  std::vector<program::Complex> take();        // the amplitudes in order; the state is gone
 
   const Kernels& kernels() const noexcept { return kernels_; }
   unsigned qubits() const noexcept { return qubits_; }
   unsigned bits() const noexcept { return bits_; }  // qubits, or as many as fill one group of lanes
   uint64_t size() const noexcept { return uint64_t{1} << qubits_; }
   const double* data() const noexcept { return data_; }
+  double* data() noexcept { return data_; }
   ThreadPool* pool() const noexcept { return pool_; }
 
   // Calls body(block) for blocks [0, count): on the pool when it pays, in order on this thread otherwise.

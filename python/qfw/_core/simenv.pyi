@@ -20,6 +20,8 @@ def simulate(
     statevector: bool,
     probability_qubits: Sequence[int],
     observables: Sequence[Sequence[tuple[float, str, Sequence[int]]]],
+    gradients: bool,
+    gradient_parameters: Sequence[int],
     threads: int,
     simd: str | None,
 ) -> dict[str, NDArray[Any]]: ...

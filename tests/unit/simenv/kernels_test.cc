@@ -19,10 +19,14 @@ class KernelsTest : public ::testing::TestWithParam<SimdLevel> {
  protected:
   KernelsTest() : k_(kernels(GetParam())), engine_(5), data_(size_t{2} << kBits) {
     state_.resize(size_t{1} << kBits);
-    for (size_t i = 0; i < state_.size(); ++i) {
-      state_[i] = random();
-      data_.data()[real_index(k_, i)] = state_[i].real();
-      data_.data()[real_index(k_, i) + (size_t{1} << k_.lane_bits)] = state_[i].imag();
+    fill(state_, data_);
+  }
+
+  void fill(std::vector<program::Complex>& state, Buffer& data) {
+    for (size_t i = 0; i < state.size(); ++i) {
+      state[i] = random();
+      data.data()[real_index(k_, i)] = state[i].real();
+      data.data()[real_index(k_, i) + (size_t{1} << k_.lane_bits)] = state[i].imag();
     }
   }
 
@@ -128,16 +132,61 @@ TEST_P(KernelsTest, Sums) {
   }
 }
 
+// Of two states: the one of the fixture on the right, another on the left.
+TEST_P(KernelsTest, Transfer) {
+  Buffer left_data(size_t{2} << kBits);
+  std::vector<program::Complex> left(state_.size());
+  fill(left, left_data);
+  for (uint32_t a = 0; a < kBits; ++a)
+    for (uint32_t b = 0; b < kBits; ++b)  // a == b: one target
+      for (uint64_t controls : controls_beside(uint64_t{1} << a | uint64_t{1} << b)) {
+        const std::vector<uint32_t> targets = a == b ? std::vector<uint32_t>{a} : std::vector<uint32_t>{a, b};
+        const size_t dim = size_t{1} << targets.size();
+        std::vector<program::Complex> found(dim * dim, 1.0), expected(dim * dim, 1.0);
+        double* out = reinterpret_cast<double*>(found.data());
+        if (a == b) k_.transfer1(left_data.data(), data_.data(), kBits, a, controls, out);
+        if (a != b) k_.transfer2(left_data.data(), data_.data(), kBits, a, b, controls, out);
+        for (size_t j = 0; j < state_.size(); ++j)
+          for (size_t to = 0; to < dim && (j & controls) == controls; ++to) {
+            size_t row = 0, other = j;
+            for (size_t k = 0; k < targets.size(); ++k) {
+              row |= (j >> targets[k] & 1) << k;
+              other = (other & ~(size_t{1} << targets[k])) | (to >> k & 1) << targets[k];
+            }
+            expected[row * dim + to] += std::conj(left[j]) * state_[other];
+          }
+        ASSERT_LT(testing::distance(found, expected), 1e-11) << a << " " << b << " controls " << controls;
+      }
+}
+
+TEST_P(KernelsTest, SumsOfTwoStates) {
+  Buffer left_data(size_t{2} << kBits);
+  std::vector<program::Complex> left(state_.size());
+  fill(left, left_data);
+  std::vector<double> found(state_.size()), weights(state_.size());
+  k_.crosses(left_data.data(), data_.data(), 0, state_.size(), found.data());
+  for (size_t i = 0; i < state_.size(); ++i) EXPECT_NEAR(found[i], (std::conj(left[i]) * state_[i]).imag(), 1e-12);
+  for (uint64_t mask = 0; mask < uint64_t{1} << kBits; ++mask) {
+    double expected = 0;
+    for (size_t i = 0; i < state_.size(); ++i)
+      expected += (i & mask) == mask ? (std::conj(left[i]) * state_[i]).imag() : 0.0;
+    EXPECT_NEAR(k_.cross_sum(left_data.data(), data_.data(), kBits, mask), expected, 1e-11);
+    for (double& w : weights) w = random().real();
+    for (bool imaginary : {false, true}) {
+      for (size_t i = 0; i < state_.size(); ++i)
+        state_[i] += weights[i] * (imaginary ? program::Complex(0, -1) : 1.0) * left[i ^ mask];
+      k_.add_flipped(left_data.data(), 0, state_.size(), mask, imaginary, weights.data(), data_.data());
+      expect_agreement("flip " + std::to_string(mask));
+    }
+  }
+}
+
 TEST_P(KernelsTest, Layer) {
   constexpr unsigned kWide = 10;
   std::vector<program::Complex> expected(size_t{1} << kWide);
   for (int round = 0; round < 40; ++round) {
     Buffer data(size_t{2} << kWide);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      expected[i] = random();
-      data.data()[real_index(k_, i)] = expected[i].real();
-      data.data()[real_index(k_, i) + (size_t{1} << k_.lane_bits)] = expected[i].imag();
-    }
+    fill(expected, data);
     PhaseTable table{};
     const auto put = [&](double* to, uint64_t mask) {
       const program::Complex f = std::polar(1.0, random().real());
