@@ -21,12 +21,13 @@ constexpr int kSlack = 1 << 20;
 
 uint64_t clock_ns() { return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() / 1ns); }
 
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const wire::Limits& limits) {
+std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const ConnectOptions& options,
+                                            const wire::Limits& limits) {
   grpc::ChannelArguments args;
   args.SetMaxReceiveMessageSize(static_cast<int>(limits.message_bytes) + kSlack);
   args.SetMaxSendMessageSize(static_cast<int>(limits.message_bytes) + kSlack);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive_s * 1e3));
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, static_cast<int>(options.keepalive_s * 500));
   args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -59,15 +60,15 @@ struct GrpcSession::Wire {
 
 // ---- connecting and closing
 
-GrpcSession::GrpcSession(const std::string& address, double timeout_s)
-    : address_(address), wire_(std::make_unique<Wire>()) {
-  wire_->channel = make_channel(address, limits_);
-  wait_connected(*wire_->channel, address, timeout_s);
+GrpcSession::GrpcSession(const std::string& address, const ConnectOptions& options, Lost lost)
+    : address_(address), wire_(std::make_unique<Wire>()), lost_handler_(std::move(lost)) {
+  wire_->channel = make_channel(address, options, limits_);
+  wait_connected(*wire_->channel, address, options.timeout_s);
   wire_->stub = pb::Runtime::NewStub(wire_->channel);
   wire_->stream = wire_->stub->Session(&wire_->context);
   reader_ = std::thread([this] { read(); });
   try {
-    say_hello(timeout_s);
+    say_hello(options.timeout_s);
   } catch (...) {
     close();
     throw;
@@ -180,6 +181,13 @@ void GrpcSession::cancel(std::span<const TaskId> tasks) {
 }
 
 void GrpcSession::submit(std::vector<Task>&& tasks) {
+  std::vector<const Task*> pointers;
+  pointers.reserve(tasks.size());
+  for (const Task& t : tasks) pointers.push_back(&t);
+  send(pointers);
+}
+
+void GrpcSession::send(std::span<const Task* const> tasks) {
   if (tasks.empty()) throw Error(ErrorCode::kInvalidArgument, "0 tasks submitted; at least 1 is needed");
   const uint64_t now = clock_ns();
   {
@@ -190,10 +198,10 @@ void GrpcSession::submit(std::vector<Task>&& tasks) {
                   std::to_string(tasks.size()) + " tasks submitted with " + std::to_string(pending_.size()) +
                       " unfinished; the session's window is " + std::to_string(window_),
                   true, 0.01);
-    for (const auto& t : tasks)
-      if (pending_.count(t.id))
-        throw Error(ErrorCode::kInvalidArgument, "task id " + std::to_string(t.id) + " is in use in this session");
-    for (const auto& t : tasks) pending_.emplace(t.id, Pending{t.stream, t.bindings.rows, now, {}});
+    for (const Task* t : tasks)
+      if (pending_.count(t->id))
+        throw Error(ErrorCode::kInvalidArgument, "task id " + std::to_string(t->id) + " is in use in this session");
+    for (const Task* t : tasks) pending_.emplace(t->id, Pending{t->stream, t->bindings.rows, now, {}});
   }
   std::vector<std::pair<size_t, Failure>> refused;
   {
@@ -203,7 +211,7 @@ void GrpcSession::submit(std::vector<Task>&& tasks) {
   std::vector<Completion> done;
   for (auto& [i, failure] : refused) {
     std::lock_guard lock(mutex_);
-    auto node = pending_.extract(tasks[i].id);
+    auto node = pending_.extract(tasks[i]->id);
     if (node.empty()) continue;
     Result r;
     r.failure = std::move(failure);
@@ -228,6 +236,12 @@ void GrpcSession::read() {
   if (!status.ok() && !status.error_message().empty()) words += ": " + status.error_message();
   const bool refused = status.error_code() == grpc::StatusCode::UNAVAILABLE && !welcomed_;
   lose({refused ? ErrorCode::kUnavailable : ErrorCode::kConnectionLost, std::move(words), true, 1.0});
+  if (!lost_handler_) return;
+  std::unique_lock lock(mutex_);
+  if (closed_) return;
+  Failure reason = lost_;
+  lock.unlock();
+  lost_handler_(std::move(reason));
 }
 
 void GrpcSession::receive(pb::ServerMessage& m) {
@@ -346,6 +360,7 @@ void GrpcSession::lose(Failure reason) {
     std::lock_guard lock(mutex_);
     if (closed_) reason = {ErrorCode::kCancelled, "the session was closed"};
     if (!lost_) lost_ = reason;
+    if (lost_handler_ && !closed_) pending_.clear();
     Failure failure = lost_;
     if (!closed_ && failure.code != ErrorCode::kUnavailable) failure.code = ErrorCode::kConnectionLost;
     for (auto& [task, pending] : std::exchange(pending_, {})) {
@@ -356,10 +371,6 @@ void GrpcSession::lose(Failure reason) {
   }
   answered_.notify_all();
   if (!done.empty() && sink_) sink_(std::move(done));
-}
-
-std::shared_ptr<Session> connect_session(const std::string& address, const ConnectOptions& options) {
-  return std::make_shared<GrpcSession>(address, options.timeout_s);
 }
 
 }  // namespace qfw::qpm

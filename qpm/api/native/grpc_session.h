@@ -28,7 +28,12 @@ namespace qfw::qpm {
 
 class GrpcSession : public Session {
  public:
-  GrpcSession(const std::string& address, double timeout_s);  // throws kUnavailable, kTimeout, kProtocol
+  // Told once, on the reader's thread, that the connection is gone. Must not block, nor end the session.
+  using Lost = std::function<void(Failure&&)>;
+
+  // As connect_session. With `lost`, what is unfinished when the connection breaks does not complete: it is the
+  // caller's.
+  GrpcSession(const std::string& address, const ConnectOptions& options, Lost lost = nullptr);
   ~GrpcSession() override;
 
   std::string endpoint() const override { return address_; }
@@ -38,6 +43,7 @@ class GrpcSession : public Session {
   void close_stream(StreamId stream) override;
   uint32_t window() const override { return window_; }
   void submit(std::vector<Task>&& tasks) override;
+  void send(std::span<const Task* const> tasks);  // as submit(); the tasks stay the caller's
   void cancel(std::span<const TaskId> tasks) override;
   void close() override;
 
@@ -83,6 +89,7 @@ class GrpcSession : public Session {
 
   std::mutex devices_mutex_;  // one query at a time
   Sink sink_;
+  const Lost lost_handler_;
   std::thread reader_;
 };
 

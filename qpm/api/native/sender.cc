@@ -33,11 +33,11 @@ Sender::Sender(const wire::Limits& limits, Write write)
     : limits_(limits), write_(std::move(write)), programs_(limits.program_bytes) {}
 Sender::~Sender() = default;
 
-std::vector<std::pair<size_t, Failure>> Sender::submit(const std::vector<Task>& tasks) {
+std::vector<std::pair<size_t, Failure>> Sender::submit(std::span<const Task* const> tasks) {
   std::vector<std::pair<size_t, Failure>> refused;
   Group group;
   for (size_t i = 0; i < tasks.size(); ++i)
-    if (Failure f = add(tasks[i], group)) refused.emplace_back(i, std::move(f));
+    if (Failure f = add(*tasks[i], group)) refused.emplace_back(i, std::move(f));
   close(group, false);
   return refused;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,7 @@ class Sender {
   ~Sender();
 
   // Tasks that cannot be sent at all come back with the reason. Not thread-safe.
-  std::vector<std::pair<size_t, Failure>> submit(const std::vector<Task>& tasks);
+  std::vector<std::pair<size_t, Failure>> submit(std::span<const Task* const> tasks);
 
  private:
   struct Group;

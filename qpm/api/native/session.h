@@ -71,14 +71,26 @@ struct TlsFiles {  // paths of PEM files
   std::string server_name;  // that the server's certificate must carry
 };
 
+// What is to be seen of a runtime from outside, without connecting.
+struct Sighting {
+  bool gone = false;    // ended for good: nobody need wait
+  bool alive = false;   // somebody holds its place: it runs, starts, or is being restarted
+  std::string address;  // where to try; empty: nowhere yet
+};
+
 struct ConnectOptions {
-  double timeout_s = 10.0;   // to connect
-  double reconnect_s = 0.0;  // how long a lost connection is tried again before its tasks fail; 0: not at all
-  TlsFiles tls;              // needed for "host:port"
+  double timeout_s = 10.0;           // to connect
+  double reconnect_s = 0.0;          // how long a lost connection is tried again before its tasks fail; 0: not at all
+  double dead_s = 3600.0;            // of it, how long nobody may be there
+  double keepalive_s = 20.0;         // between pings; a peer that leaves one unanswered for half as long again is gone
+  TlsFiles tls;                      // needed for "host:port"
+  std::function<Sighting()> locate;  // where a runtime that was lost is now; default: where it was
 };
 
 // Connects to a daemon's Runtime service: "unix:/path", or "host:port" over mutual TLS. Throws kUnavailable, kProtocol,
-// kTimeout, kPermissionDenied.
+// kTimeout, kPermissionDenied. With `reconnect_s` the session outlives its runtime: streams and programs are put again
+// and what is unfinished is submitted again, so that every task runs at least once and completes exactly once
+// (docs/reliability.md).
 std::shared_ptr<Session> connect_session(const std::string& address, const ConnectOptions& options = {});
 
 }  // namespace qfw::qpm
