@@ -10,24 +10,29 @@ from qfw._core.program import (
     BARRIER,
     FORMAT_VERSION,
     MAX_BITS,
+    MAX_BLOCKS,
     MAX_INSTRUCTIONS,
     MAX_PARAMETERS,
     MAX_QUBITS,
+    MAX_VARIABLES,
     MEASURE,
     RESET,
     UNITARY,
+    Bit,
+    Block,
     Builder,
     Gate,
     Instruction,
     PauliSum,
     Program,
+    Var,
     gate,
     gates,
 )
 from qfw.program import errors
 from qfw.program.angles import Affine
 
-for _public in (Builder, Gate, Instruction, PauliSum, Program, gate, gates):
+for _public in (Bit, Block, Builder, Gate, Instruction, PauliSum, Program, Var, gate, gates):
     _public.__module__ = __name__
 del _public
 
@@ -35,18 +40,23 @@ __all__ = [
     "BARRIER",
     "FORMAT_VERSION",
     "MAX_BITS",
+    "MAX_BLOCKS",
     "MAX_INSTRUCTIONS",
     "MAX_PARAMETERS",
     "MAX_QUBITS",
+    "MAX_VARIABLES",
     "MEASURE",
     "RESET",
     "UNITARY",
     "Affine",
+    "Bit",
+    "Block",
     "Builder",
     "Gate",
     "Instruction",
     "PauliSum",
     "Program",
+    "Var",
     "errors",
     "gate",
     "gates",

@@ -153,7 +153,8 @@ void bind_builder(py::module_& m) {
   m.attr("RESET") = kResetCode;
   m.attr("BARRIER") = kBarrierCode;
   m.attr("UNITARY") = kUnitaryCode;
-  py::class_<ProgramBuilder>(m, "Builder", "Builds a Program instruction by instruction.")
+  py::class_<ProgramBuilder> builder(m, "Builder", "Builds a Program instruction by instruction.");
+  builder
       .def(py::init([](const py::object& qubits, const py::object& bits) {
              return ProgramBuilder(index_from(qubits, "num_qubits"), index_from(bits, "num_bits"));
            }),
@@ -186,6 +187,7 @@ void bind_builder(py::module_& m) {
            "Adds (gate, qubits, params[, controls]) tuples, all or none; MEASURE takes bits as params, UNITARY "
            "(matrix,).")
       .def("finish", &ProgramBuilder::finish, "The Program so far; the builder stays usable.");
+  bind_dynamic(builder);
 }
 
 }  // namespace qfw::program

@@ -40,14 +40,23 @@ Angle angle_from(py::handle value) {
   if (PyFloat_CheckExact(object)) return {PyFloat_AS_DOUBLE(object), 0.0, kNoParameter};
   if (!PyTuple_Check(object)) return {number(object), 0.0, kNoParameter};
   if (PyTuple_GET_SIZE(object) != 3) throw py::type_error("an affine angle is (parameter, scale, offset)");
-  const uint32_t parameter = index_from(PyTuple_GET_ITEM(object, 0), "parameter");
-  return {number(PyTuple_GET_ITEM(object, 2)), number(PyTuple_GET_ITEM(object, 1)),
-          std::min(parameter, kNoParameter - 1)};
+  const py::handle slot = PyTuple_GET_ITEM(object, 0);
+  const uint32_t limit = kFirstVariable - 1;  // beyond what any program has
+  const uint32_t index = py::isinstance<VariableRef>(slot)
+                             ? kFirstVariable + std::min(slot.cast<VariableRef>().index, limit - 1)
+                             : std::min(index_from(slot, "parameter"), limit);
+  return {number(PyTuple_GET_ITEM(object, 2)), number(PyTuple_GET_ITEM(object, 1)), index};
+}
+
+py::object slot_to(const Angle& angle) {
+  if (angle.constant()) return py::none();
+  if (angle.of_variable()) return py::cast(VariableRef{angle.variable()});
+  return py::int_(angle.parameter);
 }
 
 py::object angle_to(const Angle& angle) {
   if (angle.constant()) return py::float_(angle.offset);
-  return py::make_tuple(angle.parameter, angle.scale, angle.offset);
+  return py::make_tuple(slot_to(angle), angle.scale, angle.offset);
 }
 
 std::span<const Complex> matrix_entries(const MatrixArray& matrix) {

@@ -33,6 +33,9 @@ void bind_program(py::module_& m) {
   m.attr("MAX_BITS") = program::kMaxBits;
   m.attr("MAX_PARAMETERS") = program::kMaxParameters;
   m.attr("MAX_INSTRUCTIONS") = program::kMaxInstructions;
+  m.attr("MAX_BLOCKS") = program::kMaxBlocks;
+  m.attr("MAX_VARIABLES") = program::kMaxVariables;
+  program::bind_refs(m);
   program::bind_gates(m);
   program::bind_view(m);
   program::bind_builder(m);

@@ -12,6 +12,7 @@ namespace qfw::program {
 namespace {
 
 constexpr const char* kOpNames[] = {"gate", "unitary", "measure", "reset", "barrier"};
+constexpr const char* kClassicalNames[] = {"compute", "read_bits", "write_bit"};
 constexpr size_t kReleaseAbove = 1 << 16;  // bytes; decoding less is quicker than handing the global lock over
 
 // Keeps the program alive that the instruction's spans point into.
@@ -53,7 +54,7 @@ py::tuple indices(std::span<const uint32_t> values) {
 py::list angles_of(const InstructionView& view) {
   py::list out;
   for (const Angle& a : view.instruction->angles) {
-    out.append(py::make_tuple(a.offset, a.scale, a.constant() ? py::object(py::none()) : py::int_(a.parameter)));
+    out.append(py::make_tuple(a.offset, a.scale, slot_to(a)));
   }
   return out;
 }
@@ -75,14 +76,74 @@ py::object matrix_of(const InstructionView& view) {
   return out;
 }
 
-std::string name_of(const InstructionView& view) {
-  const Instruction& i = *view.instruction;
-  return i.op == Op::kGate ? std::string(gate(i.gate).name) : kOpNames[static_cast<size_t>(i.op)];
+const char* op_of(const InstructionView& view) {
+  const Op op = view.instruction->op;
+  if (op >= Op::kCompute) return kClassicalNames[static_cast<size_t>(op) - static_cast<size_t>(Op::kCompute)];
+  return kOpNames[static_cast<size_t>(op)];
 }
 
-py::list instructions_of(const ProgramPtr& program) {
+std::string name_of(const InstructionView& view) {
+  const Instruction& i = *view.instruction;
+  if (i.op == Op::kCompute) return std::string(compute_row(i.classical->op).name);
+  return i.op == Op::kGate ? std::string(gate(i.gate).name) : op_of(view);
+}
+
+py::tuple bits_of(const InstructionView& view) {
+  const Instruction& i = *view.instruction;
+  if (i.op != Op::kReadBits) return indices(i.bits);
+  py::tuple out(i.classical->bits);
+  for (uint32_t k = 0; k < i.classical->bits; ++k) out[k] = py::int_(i.classical->first + k);
+  return out;
+}
+
+py::object variable_of(const InstructionView& view) {
+  const Op op = view.instruction->op;
+  if (op != Op::kCompute && op != Op::kReadBits) return py::none();
+  return py::int_(view.instruction->classical->variable);
+}
+
+py::tuple operands_of(const InstructionView& view) {
+  const Classical* c = view.instruction->classical;
+  py::tuple out(c == nullptr ? 0 : c->count);
+  for (size_t i = 0; i < out.size(); ++i) out[i] = operand_to(c->operands[i]);
+  return out;
+}
+
+py::list views_of(const ProgramPtr& program, std::span<const Instruction> instructions) {
   py::list out;
-  for (const Instruction& i : program->instructions()) out.append(InstructionView{program, &i});
+  for (const Instruction& i : instructions) out.append(InstructionView{program, &i});
+  return out;
+}
+
+// Keeps the program alive that the block lies in.
+struct BlockView {
+  ProgramPtr program;
+  const Block* block;
+};
+
+py::list blocks_of(const ProgramPtr& program) {
+  py::list out;
+  for (const Block& b : program->blocks()) out.append(BlockView{program, &b});
+  return out;
+}
+
+py::tuple terminator_of(const BlockView& view) {
+  const Block& b = *view.block;
+  switch (b.terminator) {
+    case Terminator::kJump:
+      return py::make_tuple("jump", b.target);
+    case Terminator::kBranch:
+      return py::make_tuple("branch", b.condition, b.target, b.target_else);
+    default:
+      return py::make_tuple("end");
+  }
+}
+
+py::list variables_of(const Program& p) {
+  py::list out;
+  for (const Variable& v : p.variables()) {
+    out.append(py::make_tuple(py::str(std::string(type_name(v.type))), value_to(v.type, v.initial)));
+  }
   return out;
 }
 
@@ -107,10 +168,9 @@ py::tuple parameters_of(const Program& p) {
 void bind_instruction(py::module_& m) {
   using View = const InstructionView&;
   py::class_<InstructionView>(m, "Instruction", "One instruction of a Program.")
-      .def_property_readonly(
-          "op", [](View v) { return kOpNames[static_cast<size_t>(v.instruction->op)]; },
-          "'gate', 'unitary', 'measure', 'reset' or 'barrier'.")
-      .def_property_readonly("name", &name_of, "The gate's OpenQASM 3 name, else the op.")
+      .def_property_readonly("op", &op_of,
+                             "'gate', 'unitary', 'measure', 'reset', 'barrier', 'compute', 'read_bits' or 'write_bit'.")
+      .def_property_readonly("name", &name_of, "The gate's OpenQASM 3 name, the computation's name, else the op.")
       .def_property_readonly(
           "gate_id",
           [](View v) -> py::object {
@@ -122,8 +182,10 @@ void bind_instruction(py::module_& m) {
           "controls", [](View v) { return int{v.instruction->controls}; },
           "Controls beyond the gate's own; they come first in `qubits`.")
       .def_property_readonly("qubits", [](View v) { return indices(v.instruction->qubits); })
-      .def_property_readonly("bits", [](View v) { return indices(v.instruction->bits); })
-      .def_property_readonly("angles", &angles_of, "A list of (offset, scale, parameter or None).")
+      .def_property_readonly("bits", &bits_of, "Measured into, read or written.")
+      .def_property_readonly("variable", &variable_of, "The variable that is computed or read into, else None.")
+      .def_property_readonly("operands", &operands_of, "Var, Bit, bool, int, float: of a classical instruction.")
+      .def_property_readonly("angles", &angles_of, "A list of (offset, scale, parameter, Var or None).")
       .def_property_readonly("params", &params_of, "The angles as Builder takes them.")
       .def_property_readonly("matrix", &matrix_of, "The matrix of a unitary, without its controls; else None.")
       .def("__repr__", [](View v) {
@@ -131,10 +193,20 @@ void bind_instruction(py::module_& m) {
       });
 }
 
+void bind_block(py::module_& m) {
+  py::class_<BlockView>(m, "Block", "A straight run of instructions, and where to go then.")
+      .def_property_readonly("instructions",
+                             [](const BlockView& v) { return views_of(v.program, v.block->instructions); })
+      .def_property_readonly("terminator", &terminator_of,
+                             "('end',), ('jump', block) or ('branch', variable, then_block, else_block).")
+      .def("__len__", [](const BlockView& v) { return v.block->instructions.size(); });
+}
+
 }  // namespace
 
 void bind_view(py::module_& m) {
   bind_instruction(m);
+  bind_block(m);
   py::class_<Program, std::shared_ptr<Program>>(m, "Program", "An immutable, validated quantum program.")
       .def(py::init([](const py::buffer& data) { return std::const_pointer_cast<Program>(decode(data)); }),
            py::arg("data"), "The same as decode().")
@@ -147,7 +219,13 @@ void bind_view(py::module_& m) {
       .def_property_readonly("parameters", &parameters_of, "Names, '' where unnamed.")
       .def_property_readonly("registers", &registers_of, "A list of (name, first bit, size).")
       .def_property_readonly("num_instructions", [](const Program& p) { return p.instructions().size(); })
-      .def_property_readonly("instructions", &instructions_of)
+      .def_property_readonly(
+          "instructions", [](const ProgramPtr& p) { return views_of(p, p->instructions()); },
+          "Of all blocks, in order.")
+      .def_property_readonly("blocks", &blocks_of, "Block 0 is the entry.")
+      .def_property_readonly("variables", &variables_of, "A list of (kind, initial value).")
+      .def_property_readonly("dynamic", &Program::dynamic,
+                             "Whether it has several blocks, variables or classical instructions.")
       .def_property_readonly("global_phase", &Program::global_phase)
       .def_property_readonly("terminal_measurements", &Program::terminal_measurements,
                              "Whether the program can be sampled from one final state.")

@@ -1,24 +1,12 @@
 #include "program/native/builder.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "program/native/decode.h"
+#include "program/native/builder_impl.h"
 
 namespace qfw::program {
 namespace {
-
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); }
-
-[[noreturn]] void over_limit(const char* what, uint64_t value, uint64_t limit) {
-  throw Error(ErrorCode::kLimitExceeded,
-              std::to_string(value) + " " + what + " is above the limit of " + std::to_string(limit));
-}
-
-std::string plural(uint64_t count, const char* noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-}
 
 void check_finite(const char* what, double value) {
   if (!std::isfinite(value)) refuse(std::string(what) + " " + std::to_string(value) + " is not finite");
@@ -31,62 +19,23 @@ void check_name(const char* what, std::string_view name) {
   if (!valid_utf8(name)) refuse(std::string(what) + "'s name is not UTF-8 without NUL");
 }
 
+// Returns the offset after what it put.
 template <typename T>
-void put(std::byte* base, uint64_t offset, const std::vector<T>& items) {
+uint64_t put(std::byte* base, uint64_t offset, const std::vector<T>& items) {
   if (!items.empty()) std::memcpy(base + offset, items.data(), items.size() * sizeof(T));
+  return offset + items.size() * sizeof(T);
 }
 
 }  // namespace
-
-struct ProgramBuilder::Impl {
-  uint32_t num_qubits;
-  uint32_t num_bits;
-  double phase = 0.0;
-  std::vector<format::InstructionRecord> instructions;
-  std::vector<uint32_t> operands;
-  std::vector<uint64_t> values;  // bit patterns of f64, or parameter indices
-  std::vector<uint32_t> parameter_sizes;
-  std::string parameter_names;
-  std::vector<Register> registers;
-  std::vector<uint32_t> stamp;  // per qubit, the last wide instruction that named it
-  uint32_t stamps = 0;
-
-  void check_qubit(uint32_t q) const {
-    if (q >= num_qubits) {
-      refuse("qubit " + std::to_string(q) + " is outside 0.." + std::to_string(num_qubits - 1));
-    }
-  }
-
-  void check_qubits(std::span<const uint32_t> qubits) {
-    for (const uint32_t q : qubits) check_qubit(q);
-    const bool wide = qubits.size() > 8;
-    if (wide && stamp.empty()) stamp.resize(num_qubits);
-    ++stamps;
-    for (size_t i = 0; i < qubits.size(); ++i) {
-      const uint32_t q = qubits[i];
-      const bool twice =
-          wide ? stamp[q] == stamps : std::find(qubits.begin(), qubits.begin() + i, q) != qubits.begin() + i;
-      if (twice) refuse("qubit " + std::to_string(q) + " is named twice");
-      if (wide) stamp[q] = stamps;
-    }
-  }
-
-  void add(Op op, uint8_t flags, uint16_t gate, std::span<const uint32_t> qubits) {
-    if (instructions.size() >= kMaxInstructions) over_limit("instructions", instructions.size() + 1, kMaxInstructions);
-    instructions.push_back({static_cast<uint8_t>(op), flags, gate, static_cast<uint32_t>(qubits.size())});
-    operands.insert(operands.end(), qubits.begin(), qubits.end());
-  }
-
-  void add_value(double value) { values.push_back(std::bit_cast<uint64_t>(value)); }
-};
 
 ProgramBuilder::ProgramBuilder(uint32_t num_qubits, uint32_t num_bits) : impl_(new Impl{num_qubits, num_bits}) {
   if (num_qubits == 0) refuse("a program has at least 1 qubit, got 0");
   if (num_qubits > kMaxQubits) over_limit("qubits", num_qubits, kMaxQubits);
   if (num_bits > kMaxBits) over_limit("bits", num_bits, kMaxBits);
-  impl_->instructions.reserve(32);
-  impl_->operands.reserve(64);
-  impl_->values.reserve(32);
+  Body& entry = impl_->blocks.emplace_back();
+  entry.instructions.reserve(32);
+  entry.operands.reserve(64);
+  entry.values.reserve(32);
 }
 
 ProgramBuilder::~ProgramBuilder() = default;
@@ -144,7 +93,11 @@ void ProgramBuilder::gate(GateId id, std::span<const uint32_t> qubits, std::span
     if (a.constant()) continue;
     affine = true;
     check_finite("an angle's scale", a.scale);
-    if (a.parameter >= b.parameter_sizes.size()) {
+    if (a.of_variable()) {
+      if (b.type_of(a.variable()) != VariableType::kFloat) {
+        refuse("an angle of variable " + std::to_string(a.variable()) + ", which is no float");
+      }
+    } else if (a.parameter >= b.parameter_sizes.size()) {
       refuse("parameter " + std::to_string(a.parameter) + " does not exist, the program has " +
              plural(b.parameter_sizes.size(), "parameter"));
     }
@@ -154,7 +107,7 @@ void ProgramBuilder::gate(GateId id, std::span<const uint32_t> qubits, std::span
     b.add_value(a.offset);
     if (!affine) continue;
     b.add_value(a.constant() ? 0.0 : a.scale);
-    b.values.push_back(a.parameter);
+    b.body().values.push_back(a.parameter);
   }
 }
 
@@ -180,9 +133,7 @@ void ProgramBuilder::unitary(std::span<const Complex> matrix, std::span<const ui
 
 void ProgramBuilder::measure(uint32_t qubit, uint32_t bit) {
   impl_->check_qubit(qubit);
-  if (bit >= impl_->num_bits) {
-    refuse("bit " + std::to_string(bit) + " does not exist, the program has " + plural(impl_->num_bits, "bit"));
-  }
+  impl_->check_bit(bit);
   const uint32_t operands[] = {qubit, bit};
   impl_->add(Op::kMeasure, 0, 0, operands);
 }
@@ -198,20 +149,31 @@ void ProgramBuilder::barrier(std::span<const uint32_t> qubits) {
 }
 
 ProgramBuilder::Mark ProgramBuilder::mark() const noexcept {
-  return {impl_->instructions.size(), impl_->operands.size(), impl_->values.size(), impl_->phase};
+  const Body& b = impl_->body();
+  return {b.instructions.size(), b.operands.size(), b.values.size(), impl_->phase};
 }
 
 void ProgramBuilder::rewind(const Mark& mark) noexcept {
-  impl_->instructions.resize(mark.instructions);
-  impl_->operands.resize(mark.operands);
-  impl_->values.resize(mark.values);
+  Body& b = impl_->body();
+  impl_->num_instructions -= b.instructions.size() - mark.instructions;
+  b.instructions.resize(mark.instructions);
+  b.operands.resize(mark.operands);
+  b.values.resize(mark.values);
   impl_->phase = mark.phase;
 }
 
 ProgramPtr ProgramBuilder::finish() const {
   const Impl& b = *impl_;
-  if (b.operands.size() > UINT32_MAX) over_limit("operands", b.operands.size(), UINT32_MAX);
-  if (b.values.size() > UINT32_MAX) over_limit("values", b.values.size(), UINT32_MAX);
+  uint64_t operands = 0, values = 0;
+  for (size_t i = 0; i < b.blocks.size(); ++i) {
+    operands += b.blocks[i].operands.size();
+    values += b.blocks[i].values.size();
+    if (!b.blocks[i].ended && b.blocks.size() > 1) {
+      refuse("block " + std::to_string(i) + " has no end: enter() it and call jump(), branch() or end()");
+    }
+  }
+  if (operands > UINT32_MAX) over_limit("operands", operands, UINT32_MAX);
+  if (values > UINT32_MAX) over_limit("values", values, UINT32_MAX);
   std::string names = b.parameter_names;
   std::vector<format::RegisterRecord> registers;
   for (const Register& r : b.registers) {
@@ -226,24 +188,29 @@ ProgramPtr ProgramBuilder::finish() const {
                         .num_bits = b.num_bits,
                         .num_parameters = static_cast<uint32_t>(b.parameter_sizes.size()),
                         .num_registers = static_cast<uint32_t>(registers.size()),
-                        .num_blocks = 1,
-                        .num_variables = 0,
-                        .num_instructions = static_cast<uint32_t>(b.instructions.size()),
-                        .num_operands = static_cast<uint32_t>(b.operands.size()),
-                        .num_values = static_cast<uint32_t>(b.values.size()),
+                        .num_blocks = static_cast<uint32_t>(b.blocks.size()),
+                        .num_variables = static_cast<uint32_t>(b.variables.size()),
+                        .num_instructions = static_cast<uint32_t>(b.num_instructions),
+                        .num_operands = static_cast<uint32_t>(operands),
+                        .num_values = static_cast<uint32_t>(values),
                         .name_bytes = static_cast<uint32_t>(names.size()),
                         .global_phase = b.phase};
   const format::Layout layout(header);
   header.total_bytes = layout.total;
   std::unique_ptr<std::byte[]> bytes(new std::byte[layout.total]());
-  const format::BlockRecord block{.num_instructions = header.num_instructions,
-                                  .terminator = static_cast<uint32_t>(format::Terminator::kEnd)};
   std::memcpy(bytes.get(), &header, sizeof header);
-  std::memcpy(bytes.get() + layout.blocks, &block, sizeof block);
-  put(bytes.get(), layout.values, b.values);
-  put(bytes.get(), layout.instructions, b.instructions);
+  auto at = layout;
+  for (const Body& body : b.blocks) {
+    format::BlockRecord record = body.end;
+    record.num_instructions = static_cast<uint32_t>(body.instructions.size());
+    std::memcpy(bytes.get() + at.blocks, &record, sizeof record);
+    at.blocks += sizeof record;
+    at.values = put(bytes.get(), at.values, body.values);
+    at.instructions = put(bytes.get(), at.instructions, body.instructions);
+    at.operands = put(bytes.get(), at.operands, body.operands);
+  }
+  put(bytes.get(), layout.variables, b.variables);
   put(bytes.get(), layout.registers, registers);
-  put(bytes.get(), layout.operands, b.operands);
   put(bytes.get(), layout.parameter_name_sizes, b.parameter_sizes);
   std::memcpy(bytes.get() + layout.names, names.data(), names.size());
   return Program::decode(std::move(bytes), layout.total);

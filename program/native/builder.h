@@ -1,4 +1,5 @@
 // Builds a Program gate by gate. Every call checks its own arguments and throws Error with value and limit.
+// Instructions go to the block entered last, block 0 at first; a program of several blocks ends each of them.
 #pragma once
 
 #include <memory>
@@ -29,7 +30,20 @@ class ProgramBuilder {
   void reset(uint32_t qubit);
   void barrier(std::span<const uint32_t> qubits);
 
-  // Where instructions and phase stand; rewind() forgets what was added since (parameters and registers stay).
+  // Dynamic programs. An angle with slot kFirstVariable + v follows the float variable v.
+  uint32_t variable(VariableType type, uint64_t initial = 0);  // `initial` as Variable::initial; returns its index
+  uint32_t block();                                            // a new, empty block; returns its index
+  void enter(uint32_t block);
+  void jump(uint32_t block);
+  void branch(uint32_t condition, uint32_t then_block, uint32_t else_block);
+  void end();
+  // Types as ComputeRule says; an integer literal beside floats becomes one.
+  void compute(Compute op, uint32_t destination, std::span<const Operand> operands);
+  void read_bits(uint32_t destination, uint32_t first, uint32_t count);  // bit `first` is the least significant
+  void write_bit(uint32_t bit, Operand value);
+
+  // Where instructions of the block and the phase stand; rewind() forgets what was added since (parameters and
+  // registers stay), as long as the same block is entered and not ended.
   struct Mark {
     size_t instructions, operands, values;
     double phase;

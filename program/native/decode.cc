@@ -4,16 +4,14 @@
 #include <cmath>
 #include <cstring>
 
-namespace qfw::program {
-namespace {
+#include "program/native/decoder.h"
 
-using format::BlockRecord;
+namespace qfw::program {
+
 using format::Header;
 using format::InstructionRecord;
-using format::RegisterRecord;
-using format::VariableRecord;
 
-[[noreturn]] void invalid(const std::string& message) { throw Error(ErrorCode::kInvalidProgram, message); }
+namespace {
 
 void check_limit(const char* what, uint64_t value, uint64_t limit) {
   if (value > limit) {
@@ -22,63 +20,7 @@ void check_limit(const char* what, uint64_t value, uint64_t limit) {
   }
 }
 
-class Decoder {
- public:
-  explicit Decoder(Parts& parts) : p_(parts) {}
-
-  void run() {
-    read_header();
-    check_padding();
-    count_words();
-    read_names();
-    fill_instructions();
-    check_blocks();
-  }
-
- private:
-  template <typename T>
-  std::span<const T> section(uint64_t offset, uint64_t count) const {
-    return {reinterpret_cast<const T*>(p_.bytes.get() + offset), count};
-  }
-
-  [[noreturn]] void bad(const std::string& message) const {
-    invalid("instruction " + std::to_string(index_) + ": " + message);
-  }
-
-  void read_header();
-  void check_padding() const;
-  void check_zero(const char* what, uint64_t from, uint64_t to) const;
-  void count_words();
-  size_t count_values(const InstructionRecord& record) const;
-  void read_names();
-  void read_registers(std::string_view names);
-  void fill_instructions();
-  void read_gate(const InstructionRecord& record, Instruction& out);
-  void read_constant_angles(size_t count);
-  void read_affine_angles(size_t count);
-  void read_unitary(const InstructionRecord& record, Instruction& out);
-  void read_measure(Instruction& out);
-  void check_qubits(std::span<const uint32_t> qubits);
-  void check_many_distinct(std::span<const uint32_t> qubits);
-  void follow(const Instruction& instruction);
-  void check_blocks() const;
-  void check_variables() const;
-
-  // What has happened to a qubit so far, for terminal_measurements.
-  enum class Seen : uint8_t { kNothing, kUsed, kMeasured };
-
-  Parts& p_;
-  format::Layout layout_{Header{}};
-  std::span<const uint32_t> operands_;
-  std::span<const double> values_;
-  size_t index_ = 0;    // of the instruction being read
-  size_t operand_ = 0;  // cursors into the pools
-  size_t value_ = 0;
-  bool watched_ = false;         // something is measured or reset
-  std::vector<uint32_t> stamp_;  // per qubit, the last wide instruction that named it (plus 1)
-  std::vector<Seen> seen_;
-  std::vector<bool> written_;
-};
+}  // namespace
 
 void Decoder::read_header() {
   if (p_.size < sizeof(Header)) {
@@ -97,6 +39,8 @@ void Decoder::read_header() {
   check_limit("qubits", h.num_qubits, kMaxQubits);
   check_limit("bits", h.num_bits, kMaxBits);
   check_limit("parameters", h.num_parameters, kMaxParameters);
+  check_limit("blocks", h.num_blocks, kMaxBlocks);
+  check_limit("variables", h.num_variables, kMaxVariables);
   check_limit("instructions", h.num_instructions, kMaxInstructions);
   if (!std::isfinite(h.global_phase)) invalid("global phase " + std::to_string(h.global_phase) + " is not finite");
   layout_ = format::Layout(h);
@@ -122,17 +66,18 @@ void Decoder::check_padding() const {
 }
 
 // Value words a record takes; checks its op, flags, gate id and arity.
-size_t Decoder::count_values(const InstructionRecord& record) const {
+size_t Decoder::count_values(const InstructionRecord& record) {
   const auto wants = [&](bool ok, const char* what) {
     if (!ok) bad(std::string(what) + " cannot have " + std::to_string(record.num_operands) + " operands");
   };
   const uint8_t allowed = record.op == 0 ? format::kAffine : record.op == 1 ? format::kTwoQubits : 0;
-  if (record.op >= format::kFirstClassicalOp && record.op <= format::kLastClassicalOp) {
-    throw Error(ErrorCode::kUnsupported, "instruction " + std::to_string(index_) + ": classical instructions");
+  const bool classical = record.op >= format::kFirstClassicalOp && record.op <= format::kLastClassicalOp;
+  if (record.op > static_cast<uint8_t>(Op::kBarrier) && !classical) {
+    bad("op " + std::to_string(record.op) + " is not 0..4 or 16..31");
   }
-  if (record.op > static_cast<uint8_t>(Op::kBarrier)) bad("op " + std::to_string(record.op) + " is not 0..4");
   if (record.flags & ~allowed) bad("flags " + std::to_string(record.flags) + " are not for this op");
-  if (record.op != 0 && record.gate != 0) bad("gate " + std::to_string(record.gate) + " on an op that is no gate");
+  if (record.op != 0 && record.op != static_cast<uint8_t>(Op::kCompute) && record.gate != 0)
+    bad("gate " + std::to_string(record.gate) + " on an op that is no gate");
   switch (static_cast<Op>(record.op)) {
     case Op::kGate: {
       const Gate& row = gate(GateId{record.gate});
@@ -153,8 +98,9 @@ size_t Decoder::count_values(const InstructionRecord& record) const {
       return 0;
     case Op::kBarrier:
       return 0;
+    default:
+      return count_literals(record);
   }
-  return 0;
 }
 
 // The first pass: every record is well formed and the pools hold exactly the words the records take.
@@ -170,7 +116,9 @@ void Decoder::count_words() {
     watched_ |= record.op == static_cast<uint8_t>(Op::kMeasure) || record.op == static_cast<uint8_t>(Op::kReset);
     operands += record.num_operands;
     values += words;
+    operand_ = std::min<uint64_t>(operands, operands_.size());
   }
+  operand_ = 0;
   if (operands != operands_.size() || values != values_.size()) {
     invalid("the instructions take " + std::to_string(operands) + " operands and " + std::to_string(values) +
             " values, the program holds " + std::to_string(operands_.size()) + " and " +
@@ -178,59 +126,7 @@ void Decoder::count_words() {
   }
   p_.angles.reserve(angles);
   p_.instructions.reserve(records.size());
-}
-
-void Decoder::read_names() {
-  const Header& h = p_.header;
-  const auto sizes = section<uint32_t>(layout_.parameter_name_sizes, h.num_parameters);
-  const auto registers = section<RegisterRecord>(layout_.registers, h.num_registers);
-  uint64_t total = 0;
-  for (const uint32_t size : sizes) total += size;
-  for (const RegisterRecord& record : registers) total += record.name_size;
-  if (total != h.name_bytes) {
-    invalid("names take " + std::to_string(total) + " bytes, the header says " + std::to_string(h.name_bytes));
-  }
-  std::string_view names(reinterpret_cast<const char*>(p_.bytes.get() + layout_.names), h.name_bytes);
-  p_.parameters.reserve(sizes.size());
-  for (const uint32_t size : sizes) {
-    const std::string_view name = names.substr(0, size);
-    if (size > kMaxNameBytes) invalid("a parameter's name of " + std::to_string(size) + " bytes, the limit is 1024");
-    if (!valid_utf8(name)) invalid("a parameter's name is not UTF-8");
-    p_.parameters.emplace_back(name);
-    names.remove_prefix(size);
-  }
-  if (!registers.empty()) read_registers(names);
-}
-
-void Decoder::read_registers(std::string_view names) {
-  const Header& h = p_.header;
-  p_.registers.reserve(h.num_registers);
-  for (const RegisterRecord& record : section<RegisterRecord>(layout_.registers, h.num_registers)) {
-    const std::string_view name = names.substr(0, record.name_size);
-    names.remove_prefix(record.name_size);
-    if (name.empty() || name.size() > kMaxNameBytes) {
-      invalid("a register's name of " + std::to_string(name.size()) + " bytes, must be 1..1024");
-    }
-    if (!valid_utf8(name)) invalid("a register's name is not UTF-8");
-    if (record.size == 0 || record.reserved != 0) invalid("register '" + std::string(name) + "' is empty");
-    if (uint64_t{record.first} + record.size > h.num_bits) {
-      invalid("register '" + std::string(name) + "' ends at bit " +
-              std::to_string(uint64_t{record.first} + record.size) + ", the program has " + std::to_string(h.num_bits));
-    }
-    p_.registers.push_back({std::string(name), record.first, record.size});
-  }
-  std::vector<const Register*> order;
-  for (const Register& r : p_.registers) order.push_back(&r);
-  std::sort(order.begin(), order.end(), [](auto* a, auto* b) { return a->first < b->first; });
-  for (size_t i = 1; i < order.size(); ++i) {
-    if (order[i - 1]->first + order[i - 1]->size > order[i]->first) {
-      invalid("registers '" + order[i - 1]->name + "' and '" + order[i]->name + "' overlap");
-    }
-  }
-  std::sort(order.begin(), order.end(), [](auto* a, auto* b) { return a->name < b->name; });
-  for (size_t i = 1; i < order.size(); ++i) {
-    if (order[i - 1]->name == order[i]->name) invalid("two registers are named '" + order[i]->name + "'");
-  }
+  p_.classical.reserve(classical_);
 }
 
 void Decoder::check_qubits(std::span<const uint32_t> qubits) {
@@ -273,9 +169,8 @@ void Decoder::read_affine_angles(size_t count) {
     if (!std::isfinite(word.offset) || !std::isfinite(word.scale)) bad("an angle's offset or scale is not finite");
     if (parameter == kNoParameter) {
       if (std::bit_cast<uint64_t>(word.scale) != 0) bad("a constant angle has a scale");
-    } else if (parameter >= p_.header.num_parameters) {
-      bad("parameter " + std::to_string(parameter) + " of " + std::to_string(p_.header.num_parameters));
     } else {
+      check_slot(parameter);
       any = true;
     }
     p_.angles.push_back({word.offset, word.scale, static_cast<uint32_t>(parameter)});
@@ -325,6 +220,10 @@ void Decoder::fill_instructions() {
     const InstructionRecord& record = records[index_];
     Instruction& out = p_.instructions.emplace_back();
     out.op = static_cast<Op>(record.op);
+    if (out.op >= Op::kCompute) {
+      read_classical(record, out);
+      continue;
+    }
     out.qubits = operands_.subspan(operand_, record.num_operands);
     operand_ += record.num_operands;
     if (out.op == Op::kGate) read_gate(record, out);
@@ -354,51 +253,11 @@ void Decoder::follow(const Instruction& instruction) {
         terminal &= seen_[q] != Seen::kMeasured;
         seen_[q] = Seen::kUsed;
       }
+      return;
+    default:
+      return;
   }
 }
-
-void Decoder::check_variables() const {
-  for (const VariableRecord& v : section<VariableRecord>(layout_.variables, p_.header.num_variables)) {
-    if (v.type > static_cast<uint32_t>(format::VariableType::kBoolean) || v.reserved != 0) {
-      invalid("a variable of type " + std::to_string(v.type) + ", must be 0..2");
-    }
-    if (v.type == static_cast<uint32_t>(format::VariableType::kBoolean) && v.initial > 1) {
-      invalid("a boolean variable starts as " + std::to_string(v.initial));
-    }
-  }
-}
-
-// Valid blocks, of which today only a single straight one is carried out.
-void Decoder::check_blocks() const {
-  const Header& h = p_.header;
-  check_variables();
-  uint64_t instructions = 0;
-  bool plain = h.num_blocks == 1 && h.num_variables == 0;
-  const auto variables = section<VariableRecord>(layout_.variables, h.num_variables);
-  for (const BlockRecord& b : section<BlockRecord>(layout_.blocks, h.num_blocks)) {
-    instructions += b.num_instructions;
-    const auto terminator = static_cast<format::Terminator>(b.terminator);
-    const bool jumps = terminator == format::Terminator::kJump;
-    const bool branches = terminator == format::Terminator::kBranch;
-    plain &= terminator == format::Terminator::kEnd;
-    if (b.terminator > static_cast<uint32_t>(format::Terminator::kBranch)) {
-      invalid("a block's terminator is " + std::to_string(b.terminator) + ", must be 0..2");
-    }
-    if (b.reserved[0] | b.reserved[1] | b.reserved[2]) invalid("a block's reserved words are not zero");
-    if ((jumps || branches) ? b.target >= h.num_blocks : b.target != 0) invalid("a block's target is not a block");
-    if (branches ? b.target_else >= h.num_blocks : b.target_else != 0) invalid("a block's target is not a block");
-    if (branches ? b.condition >= variables.size() || variables[b.condition].type != 2 : b.condition != 0) {
-      invalid("a block's condition is not a boolean variable");
-    }
-  }
-  if (h.num_blocks == 0 || instructions != h.num_instructions) {
-    invalid("blocks hold " + std::to_string(instructions) + " instructions, the program " +
-            std::to_string(h.num_instructions));
-  }
-  if (!plain) throw Error(ErrorCode::kUnsupported, "programs with several blocks or classical variables");
-}
-
-}  // namespace
 
 void decode_parts(Parts& parts) { Decoder(parts).run(); }
 

@@ -19,7 +19,12 @@ struct Parts {
   std::vector<Instruction> instructions;
   std::vector<std::string> parameters;
   std::vector<Register> registers;
+  std::vector<Block> blocks;  // of a dynamic program
+  Block only_block;           // of any other
+  std::vector<Variable> variables;
+  std::vector<Classical> classical;  // instructions point into it
   bool terminal_measurements = true;
+  bool dynamic = false;
 };
 
 // Validates everything and fills the rest of `parts` from its bytes. Throws as Program::decode.

@@ -36,12 +36,16 @@ static_assert(sizeof(Header) == 64);
 //   gate     operands: qubits (controls first); values: one f64 per parameter, or with kAffine three words per
 //            parameter: f64 offset, f64 scale, u64 parameter (kNoParameter and scale +0.0 for a constant)
 //   unitary  operands: qubits; values: the matrix, row-major, re and im alternating; kTwoQubits: 4 x 4, else 2 x 2
+//            (program::kFirstVariable + v names the float variable v)
 //   measure  operands: qubit, bit          reset  operands: qubit          barrier  operands: qubits
+//   compute     operands: destination variable, then one word each; values: one for each literal among them
+//   read_bits   operands: destination variable, first bit, number of bits
+//   write_bit   operands: bit, one word; values: one when that word is a literal
 // Controls are the operands beyond those that the gate or matrix itself takes.
 struct InstructionRecord {
-  uint8_t op;     // program::Op; 16..31 are kept for classical instructions
+  uint8_t op;     // program::Op; from 16 on classical instructions
   uint8_t flags;  // InstructionFlags
-  uint16_t gate;  // of the gate table; 0 unless op is a gate
+  uint16_t gate;  // of the gate table; of a compute its number in classical.def; else 0
   uint32_t num_operands;
 };
 static_assert(sizeof(InstructionRecord) == 8);
@@ -50,12 +54,15 @@ enum InstructionFlags : uint8_t { kAffine = 1, kTwoQubits = 2 };
 constexpr uint8_t kFirstClassicalOp = 16;
 constexpr uint8_t kLastClassicalOp = 31;
 
-enum class Terminator : uint32_t { kEnd = 0, kJump = 1, kBranch = 2 };
+// A word that a classical instruction reads: what it is in the two highest bits, which one in the others. The word of
+// a literal holds its VariableType.
+constexpr uint32_t kOperandShift = 30;
+constexpr uint32_t kOperandMask = (1u << kOperandShift) - 1;
 
 // A straight run of instructions, then its terminator. Blocks take their instructions in order.
 struct BlockRecord {
   uint32_t num_instructions;
-  uint32_t terminator;
+  uint32_t terminator;   // program::Terminator
   uint32_t condition;    // kBranch: a boolean variable
   uint32_t target;       // kJump, kBranch (when true): a block
   uint32_t target_else;  // kBranch: a block
@@ -63,10 +70,8 @@ struct BlockRecord {
 };
 static_assert(sizeof(BlockRecord) == 32);
 
-enum class VariableType : uint32_t { kInteger = 0, kFloat = 1, kBoolean = 2 };
-
 struct VariableRecord {
-  uint32_t type;
+  uint32_t type;      // program::VariableType
   uint32_t reserved;  // 0
   uint64_t initial;   // i64, f64 bits, or 0 / 1
 };

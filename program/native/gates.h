@@ -13,6 +13,7 @@ namespace qfw::program {
 using Complex = std::complex<double>;
 
 constexpr uint32_t kNoParameter = 0xffffffffu;
+constexpr uint32_t kFirstVariable = 0x80000000u;  // from here on a slot names a float variable of the program
 
 // offset + scale * row[parameter]; a constant when parameter == kNoParameter. Radians.
 struct Angle {
@@ -21,6 +22,8 @@ struct Angle {
   uint32_t parameter = kNoParameter;
 
   bool constant() const noexcept { return parameter == kNoParameter; }
+  bool of_variable() const noexcept { return parameter >= kFirstVariable && parameter != kNoParameter; }
+  uint32_t variable() const noexcept { return parameter - kFirstVariable; }
   double value(std::span<const double> row) const noexcept {
     return constant() ? offset : offset + scale * row[parameter];
   }

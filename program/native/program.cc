@@ -30,7 +30,6 @@ Hash sha256(std::span<const std::byte> bytes) {
 
 struct Program::Impl {
   Parts parts;
-  Block block;
   Hash hash{};
 };
 
@@ -49,7 +48,6 @@ std::shared_ptr<const Program> Program::decode(std::unique_ptr<std::byte[]> byte
   impl->parts.bytes = std::move(bytes);
   impl->parts.size = size;
   decode_parts(impl->parts);
-  impl->block.instructions = impl->parts.instructions;
   impl->hash = sha256({impl->parts.bytes.get(), size});
   return std::shared_ptr<const Program>(new Program(std::move(impl)));
 }
@@ -61,7 +59,11 @@ uint32_t Program::num_bits() const noexcept { return impl_->parts.header.num_bit
 uint32_t Program::num_parameters() const noexcept { return impl_->parts.header.num_parameters; }
 std::span<const std::string> Program::parameters() const noexcept { return impl_->parts.parameters; }
 std::span<const Register> Program::registers() const noexcept { return impl_->parts.registers; }
-std::span<const Block> Program::blocks() const noexcept { return {&impl_->block, 1}; }
+std::span<const Block> Program::blocks() const noexcept {
+  return impl_->parts.dynamic ? std::span<const Block>(impl_->parts.blocks) : std::span(&impl_->parts.only_block, 1);
+}
+std::span<const Variable> Program::variables() const noexcept { return impl_->parts.variables; }
+bool Program::dynamic() const noexcept { return impl_->parts.dynamic; }
 std::span<const Instruction> Program::instructions() const noexcept { return impl_->parts.instructions; }
 double Program::global_phase() const noexcept { return impl_->parts.header.global_phase; }
 bool Program::terminal_measurements() const noexcept { return impl_->parts.terminal_measurements; }

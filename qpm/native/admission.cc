@@ -100,12 +100,14 @@ void check_task(const DeviceInfo& info, const Task& task) {
 }
 
 void check_gates(const DeviceInfo& info, const program::Program& program) {
-  if (info.gates.empty()) return;
+  if (info.gates.empty() && !program.dynamic()) return;  // without a list only straight programs are taken
   const std::unordered_set<std::string> names(info.gates.begin(), info.gates.end());
   std::vector<int8_t> known(static_cast<size_t>(program::GateId::kCount), -1);
   auto need = [&](const std::string& name) {
     if (!names.count(name)) refuse(ErrorCode::kUnsupported, info, "operation '" + name + "' is not offered");
   };
+  if (program.dynamic() && !names.count("dynamic"))
+    refuse(ErrorCode::kUnsupported, info, "a dynamic program (blocks, variables, classical instructions) is not run");
   const bool controlled = names.count("controlled") > 0;
   for (const auto& i : program.instructions()) {
     switch (i.op) {
@@ -123,7 +125,7 @@ void check_gates(const DeviceInfo& info, const program::Program& program) {
       case program::Op::kReset:
         need("reset");
         break;
-      case program::Op::kBarrier:
+      default:  // barriers, and classical instructions, which "dynamic" stands for
         break;
     }
     if (i.controls > 0 && !controlled)

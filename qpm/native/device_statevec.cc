@@ -113,6 +113,7 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
 
 void StatevecDevice::check(const Task& task) const {
   check_task(info_, task);
+  if (task.program->dynamic()) check_gates(info_, *task.program);
   if (task.shots > 0 && (task.outputs & kExpectations))
     throw Error(ErrorCode::kUnsupported, "expectations are exact on device '" + info_.name + "': shots " +
                                              std::to_string(task.shots) + "; allowed 0 (front ends sample them)");

@@ -180,6 +180,8 @@ struct Simulator::Impl {
 
 Simulator::Simulator(program::ProgramPtr program, SimdLevel level) {
   check_qubits(*program);
+  if (program->dynamic())
+    throw Error(ErrorCode::kUnsupported, "the state-vector simulator runs no dynamic programs (blocks, variables)");
   impl_ = std::make_unique<Impl>(std::move(program), level);
 }
 

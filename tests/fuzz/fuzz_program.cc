@@ -1,5 +1,5 @@
 // Any bytes decode to a Program or throw qfw::Error; a Program decodes again from its own bytes.
-// With -DQFW_FUZZER=ON this is a libFuzzer target; else main() runs files, or mutations of a sample:
+// With -DQFW_FUZZER=ON this is a libFuzzer target; else main() runs files, or mutations of samples:
 //   fuzz_program FILE...        each file once
 //   fuzz_program RUNS SEED      mutations
 #include <cstdint>
@@ -20,8 +20,17 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto program = Program::decode({reinterpret_cast<const std::byte*>(data), size});
     if (Program::decode(program->bytes())->hash() != program->hash()) std::abort();
     double sum = program->global_phase();
+    for (const auto& v : program->variables()) sum += static_cast<double>(v.initial);
+    for (const auto& b : program->blocks()) sum += b.condition + b.target + b.target_else;
     for (const auto& i : program->instructions()) {
+      if (i.classical != nullptr) {
+        const auto& c = *i.classical;
+        sum += c.variable + c.first + c.bits;
+        for (size_t k = 0; k < c.count; ++k) sum += static_cast<double>(c.operands[k].index + c.operands[k].value);
+        if (c.count > c.operands.size() || c.op >= qfw::program::Compute::kCount) std::abort();
+      }
       for (const uint32_t q : i.qubits) sum += q;
+      for (const uint32_t b : i.bits) sum += b;
       for (const auto& a : i.angles) sum += a.offset;
       for (const auto& entry : i.matrix) sum += entry.real();
     }
@@ -78,8 +87,9 @@ int main(int argc, char** argv) {
     return status;
   }
   std::mt19937_64 random(std::strtoull(argv[2], nullptr, 10));
-  const auto sample = qfw::program::testing::sample();
+  const qfw::program::ProgramPtr samples[] = {qfw::program::testing::sample(), qfw::program::testing::dynamic_sample()};
   for (uint64_t run = 0; run < runs; ++run) {
+    const auto& sample = samples[run % 2];
     const auto* first = reinterpret_cast<const uint8_t*>(sample->bytes().data());
     std::vector<uint8_t> bytes(first, first + sample->bytes().size());
     for (uint64_t k = 1 + random() % 6; k > 0; --k) mutate(bytes, random);

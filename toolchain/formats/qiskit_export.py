@@ -11,7 +11,7 @@ from qiskit.circuit import library as lib
 from qiskit.circuit.library import UnitaryGate
 
 from qfw.program import Program, gate
-from qfw.program.errors import UnknownGate
+from qfw.program.errors import UnknownGate, Unsupported
 
 # Rows that Qiskit has no class for. Several entries stand for one after another on the same qubits.
 _OTHERS: dict[str, Callable[..., list[Gate]]] = {
@@ -28,7 +28,10 @@ def from_program(program: Program, *, name: str = "program") -> QuantumCircuit:
 
     Raises:
         UnknownGate: a gate that has no Qiskit form.
+        Unsupported: a dynamic program.
     """
+    if program.dynamic:
+        raise Unsupported("a dynamic program (blocks, variables) has no Qiskit form")
     bits, registers = _bits(program)
     circuit = QuantumCircuit(program.num_qubits, name=name, global_phase=program.global_phase)
     circuit.add_bits(bits)

@@ -95,7 +95,9 @@ class _Fuser:
 
 
 def fuse(program: Program) -> Program:
-    """The program with its runs of constant gates fused."""
+    """The program with its runs of constant gates fused; a dynamic one as it is."""
+    if program.dynamic:
+        return program
     builder = Builder(program.num_qubits, program.num_bits)
     for name in program.parameters:
         builder.parameter(name)

@@ -1,6 +1,7 @@
 // Sample programs, and bytes that tests damage field by field.
 #pragma once
 
+#include <bit>
 #include <cstring>
 #include <numbers>
 #include <vector>
@@ -41,20 +42,63 @@ inline ProgramPtr sample() {
   return b.finish();
 }
 
+// Every terminator, every kind of classical instruction, operand and variable.
+inline ProgramPtr dynamic_sample() {
+  using Kind = Operand::Kind;
+  const auto var = [](uint32_t i) { return Operand{Kind::kVariable, {}, i, 0}; };
+  const auto number = [](int64_t v) {
+    return Operand{Kind::kLiteral, VariableType::kInteger, 0, std::bit_cast<uint64_t>(v)};
+  };
+  ProgramBuilder b(2, 3);
+  b.parameter("a");
+  const uint32_t flag = b.variable(VariableType::kBoolean, 1);
+  const uint32_t count = b.variable(VariableType::kInteger, std::bit_cast<uint64_t>(int64_t{-2}));
+  const uint32_t angle = b.variable(VariableType::kFloat, std::bit_cast<uint64_t>(0.5));
+  const uint32_t loop = b.block(), done = b.block();
+  const uint32_t q[] = {0, 1};
+  b.gate(GateId::kH, {q, 1}, {});
+  b.measure(0, 0);
+  b.jump(loop);
+  b.enter(loop);
+  const Angle angles[] = {{0.25, 2.0, kFirstVariable + angle}};
+  b.gate(GateId::kRx, {q + 1, 1}, angles);
+  const Operand sum[] = {var(angle), number(1)};
+  b.compute(Compute::kAdd, angle, sum);
+  const Operand pick[] = {{Kind::kBit, {}, 0, 0}, var(count), number(7)};
+  b.compute(Compute::kSelect, count, pick);
+  b.read_bits(count, 1, 2);
+  const Operand less[] = {var(count), number(3)};
+  b.compute(Compute::kLt, flag, less);
+  b.write_bit(2, var(flag));
+  b.write_bit(1, {Kind::kLiteral, VariableType::kBoolean, 0, 1});
+  b.branch(flag, loop, done);
+  b.enter(done);
+  b.reset(1);
+  b.end();
+  return b.finish();
+}
+
 using Bytes = std::vector<std::byte>;
 
 inline Bytes bytes_of(const Program& program) { return {program.bytes().begin(), program.bytes().end()}; }
 
-// The sample's bytes with typed access to their sections.
+// A program's bytes with typed access to their sections.
 struct Damaged {
-  Bytes bytes = bytes_of(*sample());
+  Bytes bytes;
+
+  explicit Damaged(const ProgramPtr& program = sample()) : bytes(bytes_of(*program)) {}
 
   format::Header& header() { return at<format::Header>(0); }
   format::Layout layout() { return format::Layout(header()); }
   format::InstructionRecord& instruction(size_t i) {
     return at<format::InstructionRecord>(layout().instructions + i * sizeof(format::InstructionRecord));
   }
-  format::BlockRecord& block() { return at<format::BlockRecord>(layout().blocks); }
+  format::BlockRecord& block(size_t i = 0) {
+    return at<format::BlockRecord>(layout().blocks + i * sizeof(format::BlockRecord));
+  }
+  format::VariableRecord& variable(size_t i) {
+    return at<format::VariableRecord>(layout().variables + i * sizeof(format::VariableRecord));
+  }
   format::RegisterRecord& reg(size_t i) {
     return at<format::RegisterRecord>(layout().registers + i * sizeof(format::RegisterRecord));
   }
