@@ -123,8 +123,7 @@ def lower(op: Any, values: list[Any]) -> tuple[Step, ...]:
     if isinstance(op, qml.ops.Controlled):
         return _lower_controlled(op, values)
     if isinstance(op, qml.ops.Adjoint) and (native := table.native.get(op.base.__class__)) is not None:
-        angles: Any
-        inverse, angles = native.row.inverse([Affine(i, scale) for i, scale in enumerate(native.scales)])
+        inverse, angles = _inverse(native)
         values.extend(op.data[parameter] for parameter, _, _ in angles)
         return ((inverse.id, _wires(op, native), tuple(scale for _, scale, _ in angles), 0),)
     if isinstance(op, qml.BasisState):
@@ -137,6 +136,25 @@ def lower(op: Any, values: list[Any]) -> tuple[Step, ...]:
             raise Unsupported(f"{op.name} carries a batch of {matrix.shape[0]} matrices: expand the tape first")
         return ((UNITARY, op.wires.labels[::-1], matrix.tobytes(), 0),)
     raise Unsupported(f"operation {op.name} on {len(op.wires)} wires has no row in the gate table: decompose it")
+
+
+def _inverse(native: Native) -> tuple[Gate, Any]:
+    """The row of the inverse, and its angles in the parameters of the operation."""
+    return native.row.inverse([Affine(i, scale) for i, scale in enumerate(native.scales)])
+
+
+def sources(op: Any) -> tuple[int, ...]:
+    """Which of an operation's numbers become parameters of the Program, in the order in which they do."""
+    import pennylane as qml
+
+    table = tables()
+    if (native := table.native.get(op.__class__)) is not None:
+        return tuple(range(len(native.scales)))
+    if isinstance(op, qml.ops.Controlled):
+        return sources(op.base)
+    if isinstance(op, qml.ops.Adjoint) and (native := table.native.get(op.base.__class__)) is not None:
+        return tuple(parameter for parameter, _, _ in _inverse(native)[1])
+    return ()
 
 
 def _wires(op: Any, native: Native) -> tuple[Hashable, ...]:

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
 import pennylane as qml
-from numpy.typing import NDArray
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 
 from qfw import qpi
+from qfw.qpi.adapters.pennylane import gradients
+from qfw.qpi.adapters.pennylane.jobs import Job, Jobs
 from qfw.qpi.adapters.pennylane.measure import Plan, Planner, measurement_key
 from qfw.qpi.adapters.pennylane.preprocess import pipeline, prepare
 from qfw.qpi.adapters.pennylane.split import stack
@@ -41,33 +42,6 @@ class CircuitTiming(NamedTuple):
 
     circuits: int
     timing: Any
-
-
-class _Job:
-    """Tapes of one structure: one task, a row for each tape or for each element of its batch."""
-
-    __slots__ = ("places", "plan", "rows", "shots", "size")
-
-    def __init__(self, plan: Plan, shots: int) -> None:
-        self.plan = plan
-        self.shots = shots
-        self.size = 0  # rows
-        self.rows: list[NDArray[np.float64]] = []  # of one dimension, or of two
-        self.places: list[tuple[int, int | None]] = []  # the tape's position, rows of a batch or None
-
-    def add(self, position: int, bindings: NDArray[np.float64]) -> None:
-        """Another tape's row, or rows."""
-        count = None if bindings.ndim == 1 else len(bindings)
-        self.size += 1 if count is None else count
-        self.rows.append(bindings)
-        self.places.append((position, count))
-
-    def bindings(self) -> NDArray[np.float64]:
-        """The matrix of all rows."""
-        if len(self.rows) > 1:
-            return np.vstack(self.rows)
-        only = self.rows[0]
-        return only[np.newaxis] if only.ndim == 1 else only
 
 
 @simulator_tracking
@@ -107,8 +81,10 @@ class QFWDevice(Device):
         self._context = qpi.connect(endpoint)
         weakref.finalize(self, self._context.close)
         self._mesh = self._context.mesh(*names)
-        self._max_rows = min(d.max_rows for d in self._mesh.devices)
-        self._options = _known_options(options, self._mesh.devices) if options else None
+        devices = self._mesh.devices
+        self._max_rows = min(d.max_rows for d in devices)
+        self._outputs = frozenset.intersection(*(frozenset(d.outputs) for d in devices))
+        self._options = _known_options(options, devices) if options else None
         self._timeout = timeout
         if isinstance(seed, str) and seed == "global":
             seed = np.random.randint(2**31 - 1)
@@ -116,8 +92,7 @@ class QFWDevice(Device):
         self._labels = frozenset(self.wires) if self.wires else None
         self._planner = _planner(tuple(self.wires)) if self.wires else None
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
-        self._pipeline = qml.CompilePipeline()
-        self._pipeline.add_transform(prepare, pipeline(self.name, self.wires), self._labels)
+        self._pipelines: dict[bool, Any] = {}
         self._debugger: Any = None
         self.timings: deque[CircuitTiming] = deque(maxlen=_MAX_TIMINGS)
 
@@ -149,60 +124,102 @@ class QFWDevice(Device):
             raise qml.exceptions.DeviceError(
                 f"mcm_method {method} not supported on {self.name}. Supported methods are {{'deferred'}}"
             )
+        if config.gradient_method in gradients.METHODS and self.supports_derivatives(config, circuit):
+            return replace(
+                config,
+                gradient_method="adjoint",
+                use_device_gradient=True,
+                grad_on_execution=True if config.grad_on_execution is None else config.grad_on_execution,
+            )
         return config
 
     def preprocess_transforms(self, execution_config: ExecutionConfig | None = None) -> Any:
         """The device's transforms: see `preprocess`."""
-        return self._pipeline
+        adjoint = execution_config is not None and execution_config.gradient_method == "adjoint"
+        made = self._pipelines.get(adjoint)
+        if made is None:
+            made = self._pipelines[adjoint] = qml.CompilePipeline()
+            made.add_transform(prepare, pipeline(self.name, self.wires, adjoint), self._labels, not adjoint)
+        return made
+
+    def supports_derivatives(self, execution_config: ExecutionConfig | None = None, circuit: Any | None = None) -> bool:
+        """Whether the runtime differentiates: where it offers gradients, expectation values without shots."""
+        if "gradients" not in self._outputs:
+            return False
+        if execution_config is not None and execution_config.gradient_method not in gradients.METHODS:
+            return False
+        return circuit is None or gradients.differentiable(circuit)
+
+    supports_jvp = supports_vjp = supports_derivatives
 
     def execute(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """Runs a batch of tapes as one message; results in the order of the tapes."""
-        jobs = self._jobs(circuits)
-        results = self._mesh.run([task for task, _ in jobs], timeout=self._timeout) if jobs else ()
-        out: list[Any] = [None] * len(circuits)
-        batches: dict[int, list[Any]] = {}
-        for (_, job), result in zip(jobs, results, strict=True):
-            self.timings.append(CircuitTiming(job.size, result.timing))
-            rows = iter(result.rows)
-            for position, count in job.places:
-                if count is None:
-                    out[position] = job.plan.read(next(rows))
-                else:
-                    answers = [job.plan.read(answer) for answer in islice(rows, count)]
-                    batches.setdefault(position, []).extend(answers)
-        for position, answers in batches.items():
-            out[position] = stack(answers)
-        return tuple(out)
+        return tuple(self._run(circuits, lambda plan, row: plan.read(row)))
 
-    def _jobs(self, circuits: Sequence[Any]) -> list[tuple[qpi.Task, _Job]]:
-        jobs: list[_Job] = []
-        latest: dict[tuple[int, int], _Job] = {}
+    def compute_derivatives(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
+        """The Jacobian of each tape with respect to its trainable numbers."""
+        return self.execute_and_compute_derivatives(circuits)[1]
+
+    def execute_and_compute_derivatives(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
+        """Results and Jacobians, of one task for each structure of tape."""
+        wanted = [gradients.columns(tape) for tape in circuits]
+        found = self._run(circuits, lambda plan, row: (plan.read(row), row), wanted)
+        return tuple(result for result, _ in found), tuple(
+            gradients.jacobian(row.gradients if columns else np.empty((len(tape.measurements), 0)))
+            for (_, row), columns, tape in zip(found, wanted, circuits, strict=True)
+        )
+
+    def compute_vjp(self, circuits: Any, cotangents: Any, execution_config: ExecutionConfig | None = None) -> Any:
+        """For each tape, the cotangents of its results times its Jacobian."""
+        return self.execute_and_compute_vjp(circuits, cotangents)[1]
+
+    def execute_and_compute_vjp(
+        self, circuits: Any, cotangents: Any, execution_config: ExecutionConfig | None = None
+    ) -> Any:
+        """Results, and the cotangents times the Jacobians."""
+        results, jacobians = self.execute_and_compute_derivatives(circuits)
+        return results, tuple(map(gradients.vjp, circuits, cotangents, jacobians))
+
+    def compute_jvp(self, circuits: Any, tangents: Any, execution_config: ExecutionConfig | None = None) -> Any:
+        """For each tape, its Jacobian times the tangents of its trainable numbers."""
+        return self.execute_and_compute_jvp(circuits, tangents)[1]
+
+    def execute_and_compute_jvp(
+        self, circuits: Any, tangents: Any, execution_config: ExecutionConfig | None = None
+    ) -> Any:
+        """Results, and the Jacobians times the tangents."""
+        results, jacobians = self.execute_and_compute_derivatives(circuits)
+        return results, tuple(map(gradients.jvp, circuits, tangents, jacobians))
+
+    def _run(
+        self,
+        circuits: Sequence[Any],
+        read: Callable[[Plan, Any], Any],
+        columns: Sequence[tuple[int, ...]] | None = None,
+    ) -> list[Any]:
+        """What `read` makes of each tape's row; where a tape carries a batch, of all its rows in one."""
         started = perf_counter_ns()
+        jobs = Jobs(self._max_rows)
         for position, tape in enumerate(circuits):
             plan, values = self._plan(tape)
-            key = (id(plan), tape.shots.total_shots or 0)
-            bindings = rows(values)
-            if bindings.ndim == 1:
-                self._job(jobs, latest, plan, key).add(position, bindings)
-                continue
-            start = 0
-            while start < len(bindings):
-                job = self._job(jobs, latest, plan, key)
-                part = bindings[start : start + self._max_rows - job.size]
-                job.add(position, part)
-                start += len(part)
-        spent = (perf_counter_ns() - started) // max(len(jobs), 1)
-        return [(self._task(job, spent), job) for job in jobs]
+            jobs.add(position, plan, tape.shots.total_shots or 0, rows(values), columns[position] if columns else ())
+        spent = (perf_counter_ns() - started) // max(len(jobs.made), 1)
+        tasks = [self._task(job, spent) for job in jobs.made]
+        results = self._mesh.run(tasks, timeout=self._timeout) if tasks else []
+        out: list[Any] = [None] * len(circuits)
+        batches: dict[int, list[Any]] = {}
+        for job, result in zip(jobs.made, results, strict=True):
+            self.timings.append(CircuitTiming(job.size, result.timing))
+            for position, answer in job.answers(result.rows):
+                if isinstance(answer, list):
+                    batches.setdefault(position, []).extend(read(job.plan, row) for row in answer)
+                else:
+                    out[position] = read(job.plan, answer)
+        for position, answers in batches.items():
+            out[position] = stack(answers)
+        return out
 
-    def _job(self, jobs: list[_Job], latest: dict[tuple[int, int], _Job], plan: Plan, key: tuple[int, int]) -> _Job:
-        """The job of the key that has room for one more row."""
-        job = latest.get(key)
-        if job is None or job.size >= self._max_rows:
-            job = latest[key] = _Job(plan, key[1])
-            jobs.append(job)
-        return job
-
-    def _task(self, job: _Job, convert_ns: int) -> qpi.Task:
+    def _task(self, job: Job, convert_ns: int) -> qpi.Task:
         plan = job.plan
         seed = None
         if job.shots and self._rng is not None:
@@ -211,9 +228,10 @@ class QFWDevice(Device):
             plan.program,
             bindings=job.bindings(),
             shots=job.shots,
-            outputs=plan.outputs,
+            outputs=(*plan.outputs, "gradients") if job.columns else plan.outputs,
             observables=plan.observables,
             qubits=plan.qubits,
+            **({"gradient_parameters": job.columns} if job.columns else {}),
             seed=seed,
             options=self._options,
             convert_ns=convert_ns,

@@ -31,6 +31,7 @@ from pennylane.measurements import (
 )
 from pennylane.operation import StatePrepBase
 
+from qfw.qpi.adapters.pennylane.gradients import keeps_parameters, pauli_observables
 from qfw.qpi.adapters.pennylane.shadows import shadows_from_samples
 from qfw.qpi.adapters.pennylane.split import (
     PAULIS,
@@ -43,8 +44,8 @@ from qfw.qpi.adapters.pennylane.split import (
 from qfw.toolchain.formats.pennylane import accepts, broadcasts, tables
 
 
-def is_plain(tape: Any, wires: frozenset[Any] | None) -> bool:
-    """Whether a tape can run unchanged: known operations on known wires, easy measurements."""
+def is_plain(tape: Any, wires: frozenset[Any] | None, batches: bool = True) -> bool:
+    """Whether a tape can run unchanged: known operations on known wires, easy measurements, no unwanted batch."""
     table = tables()
     operations = tape.operations
     batched = False
@@ -55,7 +56,7 @@ def is_plain(tape: Any, wires: frozenset[Any] | None) -> bool:
         for number in op.data:
             if number.__class__ is not float and getattr(number, "ndim", None):
                 batched = True
-    if batched and tape.batch_size is None:  # the property refuses batches of different sizes
+    if batched and (not batches or tape.batch_size is None):  # the property refuses batches of different sizes
         return False
     measured = tape.measurements
     if wires is not None:
@@ -83,9 +84,9 @@ def _is_real_pauli_sum(obs: Any) -> bool:
 
 
 @qml.transform
-def prepare(tape: Any, pipeline: Any, wires: frozenset[Any] | None) -> Batch:
+def prepare(tape: Any, pipeline: Any, wires: frozenset[Any] | None, batches: bool = True) -> Batch:
     """The device's one transform: nothing for a plain tape, `pipeline` for the others."""
-    if is_plain(tape, wires):
+    if is_plain(tape, wires, batches):
         return (tape,), null_postprocessing
     tapes, post = pipeline((tape,))
     return tapes, lambda results: post(results)[0]
@@ -125,8 +126,13 @@ def _target_gates() -> set[str]:
     return names | derived | {"Identity", "QubitUnitary", "ControlledQubitUnitary", "MultiControlledX"}
 
 
-def pipeline(name: str, wires: Any) -> Any:
-    """PennyLane's transforms for tapes that are not plain."""
+def _nothing(op: Any) -> bool:
+    return False
+
+
+def pipeline(name: str, wires: Any, adjoint: bool = False) -> Any:
+    """PennyLane's transforms for tapes that are not plain; `adjoint`: for derivatives by the runtime."""
+    fits = _nothing if adjoint else broadcasts
     steps = qml.CompilePipeline()
     steps.add_transform(
         validate_measurements,
@@ -135,21 +141,23 @@ def pipeline(name: str, wires: Any) -> Any:
         name=name,
     )
     steps.add_transform(qml.defer_measurements, allow_postselect=False)
-    steps.add_transform(expand_broadcast, decomposes_in_batches)
+    steps.add_transform(expand_broadcast, _nothing if adjoint else decomposes_in_batches)
     steps.add_transform(validate_device_wires, wires, name=name)
+    if adjoint:
+        steps.add_transform(pauli_observables)
     steps.add_transform(shadows_from_samples)
     steps.add_transform(split_sampled)
     steps.add_transform(diagonalize)
     steps.add_transform(
         decompose,
-        stopping_condition=accepts,
+        stopping_condition=keeps_parameters if adjoint else accepts,
         skip_initial_state_prep=False,
         decomposer=_decomposer,
         device_wires=wires,
         target_gates=_target_gates(),
         name=name,
     )
-    steps.add_transform(expand_broadcast, broadcasts)
+    steps.add_transform(expand_broadcast, fits)
     steps.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
     steps.add_transform(validate_device_wires, wires, name=name)
     return steps
