@@ -100,6 +100,11 @@ class Row:
         return self._native.expectations(self._index)
 
     @property
+    def gradients(self) -> NDArray[np.float64]:
+        """Derivatives of the expectation values, exact: observables x the task's `gradient_parameters`."""
+        return self._native.gradients(self._index)
+
+    @property
     def error(self) -> QfwError | None:
         """What went wrong with this row alone."""
         failure = self._native.row_failure(self._index)

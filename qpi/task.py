@@ -26,8 +26,9 @@ class Task:
         bindings: rows x parameters (one dimension: one row), in the order of the program's parameters. One task can be
             a sweep of many rows. None: no parameters.
         shots: samples per row; None: 1024 where counts or memory are wanted, else 0 (exact values).
-        outputs: among counts, memory, probabilities, statevector, expectations.
-        observables: Pauli sums that expectation values are wanted of.
+        outputs: among counts, memory, probabilities, statevector, expectations, gradients.
+        observables: Pauli sums that expectation values, or their gradients, are wanted of.
+        gradient_parameters: indices of the program's parameters that gradients are with respect to; empty: all.
         qubits: those that probabilities are wanted of, the first least significant; empty: all.
         seed: same task, same seed, same bits; None: drawn, and reported with the result.
         deadline: seconds from its arrival in the runtime after which it fails with DeadlineExceeded.
@@ -45,6 +46,7 @@ class Task:
         "context",
         "convert_ns",
         "deadline",
+        "gradient_parameters",
         "observables",
         "options",
         "outputs",
@@ -67,6 +69,7 @@ class Task:
         shots: int | None = None,
         outputs: Sequence[str] = ("counts",),
         observables: Sequence[PauliSum] = (),
+        gradient_parameters: Sequence[int] = (),
         qubits: Sequence[int] = (),
         seed: int | None = None,
         deadline: float | None = None,
@@ -85,6 +88,7 @@ class Task:
         self.outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         self.shots = _DEFAULT_SHOTS[_sampled(self.outputs)] if shots is None else shots
         self.observables = (observables,) if isinstance(observables, PauliSum) else tuple(observables)
+        self.gradient_parameters = tuple(gradient_parameters)
         self.qubits = tuple(qubits)
         self.seed = seed
         self.deadline = deadline

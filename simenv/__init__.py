@@ -68,8 +68,8 @@ def simulate(
 
     `row` holds the values of the program's parameters in radians. `threads` 0 takes every usable CPU. "counts" comes
     with "count_keys" (uint8, one row of little-endian packed bits per count), "memory" is one such row per shot,
-    "expectations" one number per observable, a `PauliSum` or a list of (coefficient, letters, qubits), "gradients" their
-    exact derivatives with respect to `gradient_parameters` (by default all), observables x parameters. Raises
+    "expectations" one number per observable, a `PauliSum` or a list of (coefficient, letters, qubits), "gradients"
+    their exact derivatives with respect to `gradient_parameters` (by default all), observables x parameters. Raises
     qfw.program.errors: InvalidArgument, Unsupported (state outputs of a program that measures in the middle),
     ResourceExhausted, LimitExceeded.
     """

@@ -100,7 +100,13 @@ void bind_result(py::module_& m) {
       .def("memory", [](py::object self, size_t i) { return packed(of(self), row_of(of(self), i).memory, self); })
       .def("probabilities", [](py::object self, size_t i) { return view(row_of(of(self), i).probabilities, self); })
       .def("statevector", [](py::object self, size_t i) { return view(row_of(of(self), i).statevector, self); })
-      .def("expectations", [](py::object self, size_t i) { return view(row_of(of(self), i).expectations, self); });
+      .def("expectations", [](py::object self, size_t i) { return view(row_of(of(self), i).expectations, self); })
+      .def("gradients", [](py::object self, size_t i) {
+        const auto& values = row_of(of(self), i).gradients;
+        const auto columns = static_cast<py::ssize_t>(of(self).gradient_columns);
+        const auto lines = columns == 0 ? 0 : static_cast<py::ssize_t>(values.size()) / columns;
+        return view(values, self, {lines, columns});
+      });
 }
 
 }  // namespace qfw::qpi

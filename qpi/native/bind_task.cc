@@ -14,15 +14,16 @@ namespace qfw::qpi {
 namespace {
 
 struct Names {  // interned once: a submission reads all of them
-  PyObject *program, *bindings, *shots, *outputs, *observables, *qubits, *seed, *deadline, *priority, *options,
-      *convert_ns;
+  PyObject *program, *bindings, *shots, *outputs, *observables, *gradient_parameters, *qubits, *seed, *deadline,
+      *priority, *options, *convert_ns;
 };
 
 const Names& names() {
   const auto intern = [](const char* text) { return PyUnicode_InternFromString(text); };
-  static const Names all{intern("program"),     intern("bindings"), intern("shots"),     intern("outputs"),
-                         intern("observables"), intern("qubits"),   intern("seed"),      intern("deadline"),
-                         intern("priority"),    intern("options"),  intern("convert_ns")};
+  static const Names all{intern("program"),  intern("bindings"),    intern("shots"),
+                         intern("outputs"),  intern("observables"), intern("gradient_parameters"),
+                         intern("qubits"),   intern("seed"),        intern("deadline"),
+                         intern("priority"), intern("options"),     intern("convert_ns")};
   return all;
 }
 
@@ -132,6 +133,10 @@ Task task_from(py::handle given) {
     if (!py::isinstance<program::PauliSum>(o))
       invalid("observable " + shown(o) + "; a qfw.program.PauliSum is expected");
     task.observables.push_back(o.cast<const program::PauliSum&>());
+  }
+  for (const py::handle p : get(given, n.gradient_parameters)) {
+    const uint64_t parameter = unsigned_from(p, "a gradient parameter");
+    task.gradient_parameters.push_back(static_cast<uint32_t>(std::min<uint64_t>(parameter, program::kNoParameter)));
   }
   if (const auto seed = get(given, n.seed); !seed.is_none()) task.seed = unsigned_from(seed, "seed");
   if (const auto deadline = get(given, n.deadline); !deadline.is_none()) task.deadline_ns = deadline_from(deadline);

@@ -106,6 +106,9 @@ int64_t qpi_result_statevector(const qpi_result* r, size_t row, const double** d
 int64_t qpi_result_expectations(const qpi_result* r, size_t row, const double** data) {
   return point(r, row, data, &Row::expectations);
 }
+int64_t qpi_result_gradients(const qpi_result* r, size_t row, const double** data) {
+  return point(r, row, data, &Row::gradients);
+}
 
 void qpi_result_close(qpi_result* result) { delete result; }
 

@@ -51,6 +51,9 @@ Task task_from(const qpi_task_attr& attr) {
     for (const auto& term : array(observable.terms, observable.num_terms, "qpi_observable.terms"))
       sum.terms.push_back(term_from(term));
   }
+  const auto parameters =
+      array(attr.gradient_parameters, attr.num_gradient_parameters, "qpi_task_attr.gradient_parameters");
+  task.gradient_parameters.assign(parameters.begin(), parameters.end());
   if (attr.seed) task.seed = *attr.seed;
   task.deadline_ns = deadline_from(attr.deadline_s);
   task.priority = attr.priority;

@@ -55,6 +55,20 @@ void check_qubits(const qpm::Task& task) {
   for (const auto& observable : task.observables) observable.validate(n);
 }
 
+void check_gradients(const qpm::Task& task) {
+  const auto& wanted = task.gradient_parameters;
+  if (wanted.empty()) return;
+  if (!(task.outputs & qpm::kGradients)) invalid("gradient_parameters given but gradients are not among the outputs");
+  std::vector<bool> seen(task.program->num_parameters(), false);
+  for (uint32_t p : wanted) {
+    if (p >= seen.size())
+      invalid("gradient parameter " + std::to_string(p) + "; the program has " + std::to_string(seen.size()) +
+              " parameters");
+    if (seen[p]) invalid("gradient parameter " + std::to_string(p) + " is named twice");
+    seen[p] = true;
+  }
+}
+
 }  // namespace
 
 void check(const qpm::Task& task) {
@@ -62,6 +76,7 @@ void check(const qpm::Task& task) {
   check_bindings(task);
   check_outputs(task);
   check_qubits(task);
+  check_gradients(task);
 }
 
 }  // namespace qfw::qpi

@@ -59,11 +59,15 @@ void check_observables(const DeviceInfo& info, const Task& task) {
   const uint32_t n = task.program->num_qubits();
   if ((task.outputs & (kExpectations | kGradients)) && task.observables.empty())
     refuse(ErrorCode::kInvalidArgument, info, "expectations or gradients asked for, but no observable given");
-  for (uint32_t p : task.gradient_parameters)
+  std::unordered_set<uint32_t> columns;
+  for (uint32_t p : task.gradient_parameters) {
+    if (!columns.insert(p).second)
+      refuse(ErrorCode::kInvalidArgument, info, "gradient parameter " + std::to_string(p) + " is named twice");
     if (p >= task.program->num_parameters())
       refuse(ErrorCode::kInvalidArgument, info,
              "gradient with respect to parameter " + std::to_string(p) + "; the program has " +
                  std::to_string(task.program->num_parameters()));
+  }
   for (const auto& o : task.observables) o.validate(n);
   const auto& qubits = task.probability_qubits;
   std::unordered_set<uint32_t> seen;

@@ -99,8 +99,7 @@ RowResult row_from(const Task& t, const py::dict& row) {
   take_array(row, "probabilities", size_t{1} << k, r.probabilities);
   take_array(row, "statevector", size_t{1} << n, r.statevector);
   take_array(row, "expectations", t.observables.size(), r.expectations);
-  const size_t columns = t.gradient_parameters.empty() ? t.bindings.columns : t.gradient_parameters.size();
-  take_array(row, "gradients", t.observables.size() * columns, r.gradients);
+  take_array(row, "gradients", t.observables.size() * gradient_columns(t), r.gradients);
   return r;
 }
 

@@ -23,7 +23,9 @@ simenv::Request request_of(const Task& task, uint32_t row, uint64_t seed) {
   r.probabilities = task.outputs & kProbabilities;
   r.statevector = task.outputs & kStatevector;
   r.probability_qubits = task.probability_qubits;
-  if (task.outputs & kExpectations) r.observables = task.observables;
+  if (task.outputs & (kExpectations | kGradients)) r.observables = task.observables;
+  r.gradients = task.outputs & kGradients;
+  r.gradient_parameters = task.gradient_parameters;
   return r;
 }
 
@@ -34,6 +36,7 @@ void check_result_memory(const Task& task) {
   double row = 0;
   if (task.outputs & kStatevector) row += 16.0 * static_cast<double>(1ull << n);
   if (task.outputs & kProbabilities) row += 8.0 * static_cast<double>(1ull << k);
+  if (task.outputs & kGradients) row += 8.0 * static_cast<double>(task.observables.size()) * gradient_columns(task);
   if (task.outputs & kMemory) row += static_cast<double>(task.shots) * ((task.program->num_bits() + 7) / 8);
   const double bytes = row * task.bindings.rows;
   if (bytes < 64e6) return;
@@ -108,14 +111,14 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
   info_.capacity = pool.size();
   for (const auto& g : program::gates()) info_.gates.emplace_back(g.name);
   for (const char* op : {"unitary", "controlled", "measure", "reset"}) info_.gates.emplace_back(op);
-  info_.outputs = {"counts", "memory", "probabilities", "statevector", "expectations"};
+  info_.outputs = {"counts", "memory", "probabilities", "statevector", "expectations", "gradients"};
 }
 
 void StatevecDevice::check(const Task& task) const {
   check_task(info_, task);
   if (task.program->dynamic()) check_gates(info_, *task.program);
-  if (task.shots > 0 && (task.outputs & kExpectations))
-    throw Error(ErrorCode::kUnsupported, "expectations are exact on device '" + info_.name + "': shots " +
+  if (task.shots > 0 && (task.outputs & (kExpectations | kGradients)))
+    throw Error(ErrorCode::kUnsupported, "expectations and gradients are exact on device '" + info_.name + "': shots " +
                                              std::to_string(task.shots) + "; allowed 0 (front ends sample them)");
   if (!task.program->terminal_measurements() && (task.outputs & ~(kCounts | kMemory)))
     throw Error(ErrorCode::kUnsupported,
@@ -148,7 +151,8 @@ void StatevecDevice::run_row(Job& job, const simenv::Simulator& simulator, uint3
     out.counts = std::move(outcome.counts);
     out.probabilities = std::move(outcome.probabilities);
     out.statevector = std::move(outcome.statevector);
-    out.expectations = std::move(outcome.expectations);
+    if (job.work.outputs & kExpectations) out.expectations = std::move(outcome.expectations);
+    out.gradients = std::move(outcome.gradients);
   } catch (const Error& e) {
     if (ends_task(e.code())) throw;
     out.failure = Failure::of(e);

@@ -269,6 +269,7 @@ void Runtime::settle(Job& job, Result& result) const {
   result.shots = job.work.shots;
   result.seed = job.seed;
   if (job.work.program) result.num_bits = job.work.program->num_bits();
+  if (job.work.program && (job.work.outputs & kGradients)) result.gradient_columns = gradient_columns(job.work);
   const uint64_t now = now_ns();
   Timing& t = result.timing;
   const uint64_t dispatched = job.dispatched;

@@ -52,7 +52,7 @@ static void test_devices(void) {
   info = qpi_device_list_get(list, 0);
   EXPECT(info && strcmp(info->name, "statevec") == 0);
   EXPECT(info->simulator == 1 && info->status == QPI_DEVICE_ONLINE && info->max_qubits > 10);
-  EXPECT(info->num_gates > 20 && info->num_outputs == 5);
+  EXPECT(info->num_gates > 20 && info->num_outputs == 6);
   EXPECT(qpi_device_list_get(list, 99) == NULL);
   qpi_device_list_close(list);
 }
@@ -200,6 +200,46 @@ static void test_expectations(void) {
   EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == QPI_EINVAL);
 }
 
+static int near(double found, double expected) { return found - expected < 1e-9 && expected - found < 1e-9; }
+
+/* <Z0> and <Z0> + 2 <Z1> of rx(a) on qubit 0 and ry(b / 2) on qubit 1. */
+static void test_gradients(void) {
+  static const uint32_t zero[] = {0}, one[] = {1};
+  static const qpi_pauli_term z[] = {{1.0, "Z", zero}, {2.0, "Z", one}};
+  static const qpi_observable observables[] = {{z, 1}, {z, 2}};
+  static const double bindings[] = {0.0, 0.0, 1.5707963267948966, 3.1415926535897931};
+  static const uint32_t second[] = {1};
+  const qpi_angle a = {0.0, 1.0, 0}, b = {0.0, 0.5, 1};
+  const double* g = NULL;
+  qpi_program* program = NULL;
+  qpi_result* result = NULL;
+  qpi_task_attr task = QPI_TASK_ATTR_INIT;
+  EXPECT(qpi_program_open(context, 2, 0, &program) == 0);
+  EXPECT(qpi_program_parameter(program, "a") == 0 && qpi_program_parameter(program, "b") == 1);
+  EXPECT(qpi_program_gate_with(program, QPI_RX, 0, zero, &a) == 0);
+  EXPECT(qpi_program_gate_with(program, QPI_RY, 0, one, &b) == 0);
+  task.program = program;
+  task.bindings = bindings;
+  task.rows = task.columns = 2;
+  task.outputs = QPI_GRADIENTS;
+  task.observables = observables;
+  task.num_observables = 2;
+  EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == 0);
+  EXPECT(qpi_result_expectations(result, 1, &g) == 0);
+  EXPECT(qpi_result_gradients(result, 0, &g) == 4 && near(g[0], 0.0) && near(g[3], 0.0));
+  EXPECT(qpi_result_gradients(result, 1, &g) == 4);
+  EXPECT(near(g[0], -1.0) && near(g[1], 0.0) && near(g[2], -1.0) && near(g[3], -1.0));
+  qpi_result_close(result);
+  task.gradient_parameters = second;
+  task.num_gradient_parameters = 1;
+  EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == 0);
+  EXPECT(qpi_result_gradients(result, 1, &g) == 2 && near(g[0], 0.0) && near(g[1], -1.0));
+  qpi_result_close(result);
+  task.outputs = QPI_EXPECTATIONS;
+  EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == QPI_EINVAL);
+  qpi_program_close(program);
+}
+
 static void test_order_of_a_batch(void) {
   qpi_task_attr tasks[20];
   qpi_result* results[20];
@@ -311,6 +351,7 @@ int main(void) {
   test_bad_tasks();
   test_results();
   test_expectations();
+  test_gradients();
   test_order_of_a_batch();
   test_queue();
   test_null_handles();

@@ -66,6 +66,7 @@ function every_function[] = {
     (function)qpi_result_probabilities,
     (function)qpi_result_statevector,
     (function)qpi_result_expectations,
+    (function)qpi_result_gradients,
     (function)qpi_result_close,
     (function)qpi_stream_open,
     (function)qpi_stream_submit,

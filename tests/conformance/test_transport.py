@@ -452,3 +452,32 @@ def test_the_examples_in_c_and_python_print_the_same(endpoint: str, ghz: Path) -
     assert len(in_c) == 6
     assert in_c[0].startswith("one on statevec: 000:")
     assert in_c[-1].startswith("wrong: invalid_argument: unknown option 'no_such_option'")
+
+
+def test_gradients(mesh: qpi.Mesh) -> None:
+    """d/da and d/db of <Z0> and <Z0 + 2 Z1> for rx(a) on qubit 0 and ry(b / 2) on qubit 1."""
+    builder = qpi.Builder(2)
+    a, b = builder.parameter("a"), builder.parameter("b")
+    builder.gate("rx", [0], [Affine(a)])
+    builder.gate("ry", [1], [Affine(b, scale=0.5)])
+    program = builder.finish()
+    sums = [qpi.PauliSum([(1.0, "Z", [0])]), qpi.PauliSum([(1.0, "Z", [0]), (2.0, "Z", [1])])]
+    rows = np.random.default_rng(1).uniform(-3, 3, (5, 2))
+    task = qpi.Task(program, bindings=rows, outputs=["gradients"], observables=sums)
+    for row, (x, y) in zip(mesh.run(task).rows, rows, strict=True):
+        expected = [[-np.sin(x), 0], [-np.sin(x), -np.sin(y / 2)]]
+        assert row.gradients.shape == (2, 2)
+        assert row.gradients == pytest.approx(np.array(expected), abs=1e-12)
+        assert row.expectations.size == 0
+    some = qpi.Task(
+        program, bindings=rows, outputs=["gradients", "expectations"], observables=sums, gradient_parameters=[b]
+    )
+    first = mesh.run(some).rows[0]
+    assert first.gradients == pytest.approx(np.array([[0], [-np.sin(rows[0][1] / 2)]]), abs=1e-12)
+    assert first.expectations[0] == pytest.approx(np.cos(rows[0][0]))
+    with pytest.raises(errors.InvalidArgument, match="gradient parameter 2; the program has 2"):
+        mesh.run(qpi.Task(program, bindings=rows, outputs=["gradients"], observables=sums, gradient_parameters=[2]))
+    with pytest.raises(errors.InvalidArgument, match="gradients are not among the outputs"):
+        mesh.run(qpi.Task(program, bindings=rows, outputs=["expectations"], observables=sums, gradient_parameters=[0]))
+    with pytest.raises(errors.Unsupported, match="gradients are exact"):
+        mesh.run(qpi.Task(program, bindings=rows, outputs=["gradients"], observables=sums, shots=10))

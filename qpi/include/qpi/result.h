@@ -55,6 +55,8 @@ QPI_API int64_t qpi_result_probabilities(const qpi_result* result, size_t row, c
 /* Amplitudes as pairs real, imaginary (the layout of C99's double complex); the number is that of amplitudes. */
 QPI_API int64_t qpi_result_statevector(const qpi_result* result, size_t row, const double** data);
 QPI_API int64_t qpi_result_expectations(const qpi_result* result, size_t row, const double** data);
+/* Derivatives of the expectation values: one line per observable, one column per gradient parameter, line by line. */
+QPI_API int64_t qpi_result_gradients(const qpi_result* result, size_t row, const double** data);
 
 QPI_API void qpi_result_close(qpi_result* result);
 

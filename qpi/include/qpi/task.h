@@ -13,7 +13,9 @@ enum qpi_output { /* bits of qpi_task_attr.outputs */
                   QPI_MEMORY = 2,
                   QPI_PROBABILITIES = 4,
                   QPI_STATEVECTOR = 8,
-                  QPI_EXPECTATIONS = 16
+                  QPI_EXPECTATIONS = 16,
+                  QPI_GRADIENTS =
+                      32 /* of the expectation values of `observables`, with respect to the program's parameters */
 };
 
 #define QPI_DEFAULT_SHOTS UINT64_MAX
@@ -53,12 +55,14 @@ typedef struct qpi_task_attr {
   int32_t priority;          /* higher first, among the tasks of one session */
   const qpi_option* options; /* the device's own */
   size_t num_options;
-  void* context; /* comes back untouched with the completion */
+  void* context;                       /* comes back untouched with the completion */
+  const uint32_t* gradient_parameters; /* indices of parameters, the columns of the gradients; none: all */
+  size_t num_gradient_parameters;
 } qpi_task_attr;
 #define QPI_TASK_ATTR_INIT                                                                                           \
   {                                                                                                                  \
     sizeof(qpi_task_attr), NULL, NULL, 1, 0, QPI_DEFAULT_SHOTS, QPI_COUNTS, NULL, 0, NULL, 0, NULL, 0.0, 0, NULL, 0, \
-        NULL                                                                                                         \
+        NULL, NULL, 0                                                                                                \
   }
 
 #ifdef __cplusplus

@@ -45,7 +45,7 @@ struct RowResult {
   std::vector<double> probabilities;
   std::vector<program::Complex> statevector;
   std::vector<double> expectations;
-  std::vector<double> gradients;  // observables x gradient parameters, row-major
+  std::vector<double> gradients;  // observables x Result::gradient_columns, row-major
   Failure failure;                // of this row alone
 };
 
@@ -54,8 +54,9 @@ struct Result {
   std::vector<RowResult> rows;
   uint64_t shots = 0;
   uint32_t num_bits = 0;
-  uint64_t seed = 0;   // the one used
-  std::string device;  // name of the device that ran it
+  uint32_t gradient_columns = 0;  // of RowResult::gradients; 0: none asked for
+  uint64_t seed = 0;              // the one used
+  std::string device;             // name of the device that ran it
   std::string device_version;
   std::string calibration_set;
   std::string method;         // how it was simulated, where the device has several: "statevector", "stabilizer", ...

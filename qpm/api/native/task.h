@@ -66,4 +66,9 @@ struct Task {
   std::map<std::string, std::string> options;  // the device's own; unknown ones are refused
 };
 
+inline uint32_t gradient_columns(const Task& task) {
+  return task.gradient_parameters.empty() ? task.program->num_parameters()
+                                          : static_cast<uint32_t>(task.gradient_parameters.size());
+}
+
 }  // namespace qfw::qpm

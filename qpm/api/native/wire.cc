@@ -254,6 +254,7 @@ void put(const qpm::Result& r, uint64_t arrived_ns, pb::Result& out) {
   if (r.failure) put(r.failure, *out.mutable_failure());
   out.set_shots(r.shots);
   out.set_num_bits(r.num_bits);
+  out.set_gradient_columns(r.gradient_columns);
   out.set_seed(r.seed);
   out.set_device(r.device);
   out.set_device_version(r.device_version);
@@ -271,6 +272,7 @@ void take(const pb::Result& r, qpm::Result& out, uint64_t& arrived_ns) {
   if (r.has_failure()) out.failure = take(r.failure());
   out.shots = r.shots();
   out.num_bits = r.num_bits();
+  out.gradient_columns = r.gradient_columns();
   out.seed = r.seed();
   out.device = r.device();
   out.device_version = r.device_version();

@@ -98,7 +98,7 @@ class Timing(_message.Message):
     def __init__(self, queue_ns: _Optional[int] = ..., dispatch_ns: _Optional[int] = ..., execute_ns: _Optional[int] = ..., arrived_ns: _Optional[int] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("failure", "rows", "shots", "num_bits", "seed", "device", "device_version", "calibration_set", "timing", "method", "method_reason")
+    __slots__ = ("failure", "rows", "shots", "num_bits", "seed", "device", "device_version", "calibration_set", "timing", "method", "method_reason", "gradient_columns")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     SHOTS_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +110,7 @@ class Result(_message.Message):
     TIMING_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     METHOD_REASON_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_COLUMNS_FIELD_NUMBER: _ClassVar[int]
     failure: _errors_pb2.Failure
     rows: _containers.RepeatedCompositeFieldContainer[Row]
     shots: int
@@ -121,7 +122,8 @@ class Result(_message.Message):
     timing: Timing
     method: str
     method_reason: str
-    def __init__(self, failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., shots: _Optional[int] = ..., num_bits: _Optional[int] = ..., seed: _Optional[int] = ..., device: _Optional[str] = ..., device_version: _Optional[str] = ..., calibration_set: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., method: _Optional[str] = ..., method_reason: _Optional[str] = ...) -> None: ...
+    gradient_columns: int
+    def __init__(self, failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., shots: _Optional[int] = ..., num_bits: _Optional[int] = ..., seed: _Optional[int] = ..., device: _Optional[str] = ..., device_version: _Optional[str] = ..., calibration_set: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., method: _Optional[str] = ..., method_reason: _Optional[str] = ..., gradient_columns: _Optional[int] = ...) -> None: ...
 
 class Completion(_message.Message):
     __slots__ = ("task", "stream", "result")

@@ -50,7 +50,7 @@ def test_devices(ctx: qpi.Context) -> None:
     assert device.max_qubits >= 20
     assert "h" in device.gates
     assert device.coupling == ()
-    assert set(device.outputs) == {"counts", "memory", "probabilities", "statevector", "expectations"}
+    assert set(device.outputs) == {"counts", "memory", "probabilities", "statevector", "expectations", "gradients"}
     with pytest.raises(NotFound, match=r'no device "nothing"; there are: .*statevec'):
         ctx.device("nothing")
 

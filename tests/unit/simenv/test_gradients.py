@@ -94,6 +94,7 @@ def test_states_of_several_blocks(names: list[str] | None) -> None:
     found = jacobian(built, row, sums)
     some = [int(i) for i in rng.permutation(len(row))[:6]]
     for i in some:
+
         def at(x: float, i: int = i) -> NDArray[np.float64]:
             return expectations(built, np.asarray([*row[:i], row[i] + x, *row[i + 1 :]]), sums)
 
