@@ -23,16 +23,18 @@ def connect(endpoint: str | os.PathLike[str] | None = None, *, timeout: float = 
     Args:
         endpoint: None: the run named by $QFW_ENDPOINT, $QFW_RUN_ID or $SLURM_JOB_ID, else the only live run of this
             user, else a runtime inside this process. "embedded": that runtime. "unix:/path": a daemon's Runtime
-            service. Else the path of an endpoint.json.
+            service. Else the path of an endpoint.json: by its unix socket on the daemon's host, else over TLS
+            ($QFW_TRANSPORT: "unix" or "tls").
         timeout: seconds to wait for the daemon.
 
     Raises:
-        Unavailable: nothing answers there. InvalidArgument: several runs are live; the message lists them.
+        Unavailable: nothing answers there. PermissionDenied: no certificate that it takes.
+        InvalidArgument: several runs are live; the message lists them.
         WaitTimeout, ProtocolError
     """
     if endpoint is None:
-        address = native.find_endpoint()
-        return Context(_embedded() if address is None else native.Context.connect(address, timeout))
+        file = native.find_endpoint()
+        return Context(_embedded() if file is None else native.Context.connect(file, timeout))
     where = os.fspath(endpoint)
     return Context(_embedded() if where == "embedded" else native.Context.connect(where, timeout))
 
@@ -51,7 +53,7 @@ class Context:
 
     @property
     def endpoint(self) -> str:
-        """Where the runtime is: "embedded" or "unix:/path"."""
+        """Where the runtime is: "embedded", "unix:/path" or, over TLS, "host:port"."""
         return self._native.endpoint
 
     @property

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -22,45 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from qfw.program.errors import InvalidArgument
+from qfw.qpm.listen import DIRECTORY, server_name
 
-DIRECTORY = "tls"
-DOMAIN = "qfw.run"
 LIFETIME_HOURS = 7 * 24.0  # of a run outside a batch job
 MAX_LIFETIME_HOURS = 366 * 24.0
 GRACE = datetime.timedelta(minutes=10)  # beyond the end of a batch job
 ROLES = {"server": ("", ExtendedKeyUsageOID.SERVER_AUTH), "client": ("client.", ExtendedKeyUsageOID.CLIENT_AUTH)}
 SKEW = datetime.timedelta(minutes=5)  # that clocks of hosts may differ
-
-
-@dataclass(frozen=True)
-class Files:
-    """What one side needs: paths of PEM files, and the name in the servers' certificate."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-    server_name: str
-
-
-def server_name(run_id: str) -> str:
-    """The name in the certificate of a run's servers: a DNS label made of the run's name, under `qfw.run`."""
-    label = re.sub(r"[^a-z0-9-]+", "-", run_id.lower()).strip("-")[:63].strip("-")
-    return f"{label or 'run'}.{DOMAIN}"
-
-
-def server_files(directory: Path, run_id: str) -> Files:
-    """The servers' files in the directory of a run."""
-    return _files(directory, "server", run_id)
-
-
-def client_files(directory: Path, run_id: str) -> Files:
-    """The clients' files in the directory of a run."""
-    return _files(directory, "client", run_id)
-
-
-def _files(directory: Path, role: str, run_id: str) -> Files:
-    tls = directory / DIRECTORY
-    return Files(tls / "ca.pem", tls / f"{role}.pem", tls / f"{role}.key", server_name(run_id))
 
 
 def lifetime(hours: float | None, environ: Mapping[str, str] = os.environ) -> datetime.timedelta:

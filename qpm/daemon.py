@@ -1,4 +1,4 @@
-"""qpmd: a runtime with its plugins behind two unix sockets.
+"""qpmd: a runtime with its plugins behind two unix sockets, and with `--listen` on two ports with mutual TLS.
 
 `runtime.sock` is the Runtime service (C++), `control.sock` the control services (Python). The daemon writes
 `endpoint.json` when both are ready, and on SIGTERM takes no more, lets what runs end, and leaves nothing behind.
@@ -28,6 +28,8 @@ from qfw.program.errors import InvalidArgument, QfwError
 from qfw.qpm import run as runs
 from qfw.qpm.api.v1 import endpoint_pb2, resource_pb2_grpc
 from qfw.qpm.host import Host, discover
+from qfw.qpm.listen import Listen, client_files, port_of, server_files
+from qfw.qpm.services import tls
 from qfw.qpm.services.resource import ResourceService
 
 DRAIN_SECONDS = 5.0
@@ -41,10 +43,12 @@ log = logging.getLogger("qfw.qpm.daemon")
 class Daemon:
     """One daemon: construct, `await serve()`; `stop()` may be called from a signal handler."""
 
-    def __init__(self, run: runs.Run, threads: int) -> None:
+    def __init__(self, run: runs.Run, threads: int, listen: Listen | None = None) -> None:
         from qfw._core.qpm import Runtime
 
         self.run = run
+        self.listen = listen
+        self._control_tls = ""
         self.runtime_socket, self.control_socket = runs.socket_paths(run)
         self.runtime: Any = Runtime(threads=threads)
         self.host = Host(self.runtime, self.runtime_socket.parent, run.workers)
@@ -69,14 +73,27 @@ class Daemon:
     async def _start(self) -> None:
         self._record_process()
         self.host.install(discover())
-        self._server = self.runtime.serve(f"unix:{self.runtime_socket}")
+        self._serve_runtime()
         service = ResourceService(self.runtime, self.run.run_id, __version__, self._stopping.is_set)
         resource_pb2_grpc.add_ResourceServicer_to_server(service, self._control)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._control)
         self._control.add_insecure_port(f"unix:{self.control_socket}")
+        if self.listen:
+            files = server_files(self.run.path, self.run.run_id)
+            port = self._control.add_secure_port(self.listen.address(0), tls.server_credentials(files))
+            self._control_tls = self.listen.announced(port)
         await self._control.start()
         await self._report_health()
         runs.write_json(self.run.endpoint_file, MessageToDict(self._endpoint(), preserving_proto_field_name=True))
+
+    def _serve_runtime(self) -> None:
+        address = f"unix:{self.runtime_socket}"
+        if self.listen is None:
+            self._server = self.runtime.serve(address)
+            return
+        files = server_files(self.run.path, self.run.run_id)
+        paths = (str(files.ca), str(files.certificate), str(files.key))
+        self._server = self.runtime.serve(address, self.listen.address(self.listen.port), *paths)
 
     def _record_process(self) -> None:
         process = runs.Process.of(os.getpid())
@@ -93,7 +110,20 @@ class Daemon:
             started_at=time.time(),
             hostname=socket.gethostname(),
             software=__version__,
+            **self._endpoint_tls(),
         )
+
+    def _endpoint_tls(self) -> dict[str, Any]:
+        if self.listen is None:
+            return {}
+        files = client_files(Path(), self.run.run_id)  # beside the endpoint file
+        return {
+            "runtime_tls": self.listen.announced(port_of(self._server.tls_address)),
+            "control_tls": self._control_tls,
+            "tls": endpoint_pb2.Tls(
+                ca=str(files.ca), certificate=str(files.certificate), key=str(files.key), server_name=files.server_name
+            ),
+        }
 
     async def _report_health(self) -> None:
         response = health_pb2.HealthCheckResponse
@@ -125,8 +155,8 @@ class Daemon:
         self.run.remove()
 
 
-async def _serve(run: runs.Run, threads: int) -> None:
-    daemon = Daemon(run, threads)
+async def _serve(run: runs.Run, threads: int, listen: Listen | None) -> None:
+    daemon = Daemon(run, threads, listen)
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, daemon.stop)
@@ -145,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = _run(args)
         lock = args.lock_fd if args.lock_fd >= 0 else runs.take_lock(run)
         os.set_inheritable(lock, False)
-        asyncio.run(_serve(run, args.threads))
+        asyncio.run(_serve(run, args.threads, Listen.parse(args.listen) if args.listen else None))
     except (QfwError, OSError) as error:
         print(f"qpmd: {error}", file=sys.stderr)
         return 1
@@ -162,6 +192,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="qpmd", description="The qfw daemon of one run, in the foreground.")
     parser.add_argument("--run-id", help="name of the run; default $QFW_RUN_ID, $SLURM_JOB_ID, or a fresh one")
     parser.add_argument("--run-dir", help="its directory; default: where runs of this user are")
+    parser.add_argument(
+        "--listen",
+        metavar="HOST[:PORT]",
+        help="listen on the network too, with mutual TLS by the certificates in the run directory (qfw_setup.sh --tcp)",
+    )
     parser.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0: the CPUs of this process")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)  # taken by the parent

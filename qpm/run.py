@@ -3,7 +3,8 @@
     python -m qfw.qpm.run setup|teardown|env|list
 
 A run is a directory `<base>/qfw/<run id>` (mode 0700) with `lock` (held by the daemon while it lives), `qpmd.json`
-(its process), `endpoint.json` (where its services are, present while they are ready), the sockets, and `workers/`.
+(its process), `endpoint.json` (where its services are, present while they are ready), the sockets, `workers/`, and
+with `setup --tcp` the certificates in `tls/`.
 <base> is $XDG_RUNTIME_DIR where that is a directory, else ${TMPDIR:-/tmp}/qfw-<uid>. Logs are apart, in
 ${XDG_STATE_HOME:-~/.local/state}/qfw/<run id>.
 """
@@ -27,6 +28,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qfw.program.errors import InvalidArgument, NotFound, PermissionDenied, QfwError, Unavailable
 
@@ -127,7 +129,7 @@ class Run:
             os.close(fd)
         return False
 
-    def endpoint(self) -> dict[str, str] | None:
+    def endpoint(self) -> dict[str, Any] | None:
         """What endpoint.json says; None while the services are not ready."""
         return _read_json(self.endpoint_file)
 
@@ -157,6 +159,7 @@ class Run:
     def remove(self) -> None:
         """Removes the directory and the sockets; logs stay, and what a user put into a directory of his own."""
         self.sweep()
+        shutil.rmtree(self.path / "tls", ignore_errors=True)
         if self.path.parent == base_dir():
             shutil.rmtree(self.path, ignore_errors=True)
             return
@@ -165,7 +168,7 @@ class Run:
             self.path.rmdir()
 
 
-def _read_json(path: Path) -> dict[str, str] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):

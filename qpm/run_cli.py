@@ -31,6 +31,16 @@ def _parser() -> argparse.ArgumentParser:
     setup = commands.add_parser("setup", help="start a daemon; returns when its services are ready")
     setup.add_argument("--run-id", help="name of the run; default $QFW_RUN_ID, $SLURM_JOB_ID, or a fresh one")
     setup.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0: the CPUs of this process")
+    setup.add_argument(
+        "--tcp",
+        metavar="HOST[:PORT]",
+        nargs="?",
+        const="",
+        help="listen on the network too, with mutual TLS; default: this host's name and free ports",
+    )
+    setup.add_argument(
+        "--tls-hours", type=float, help="how long certificates are good for; default: the job, or a week"
+    )
     setup.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
     setup.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     setup.add_argument("--json", action="store_true", help="print where the run is as JSON")
@@ -57,14 +67,19 @@ def _setup(args: argparse.Namespace) -> int:
     already = run.live()
     if already:
         _wait_ready(run, None, timeout)
+        if args.tcp is not None and not (run.endpoint() or {}).get("runtime_tls"):
+            raise InvalidArgument(f"run {run.run_id} is live and not on the network: end it, then start it with --tcp")
     else:
-        start(run, threads=args.threads, log_level=args.log_level, timeout=timeout)
+        network = {"tcp": args.tcp, "tls_hours": args.tls_hours}
+        start(run, threads=args.threads, log_level=args.log_level, timeout=timeout, **network)
     devices = _probe(run, timeout)
     if args.json:
         print(json.dumps({**describe(run), "devices": devices}))
         return 0
     print(f"qfw run {run.run_id} {'was ready already' if already else 'is ready'}")
     print(f"  endpoint  {run.endpoint_file}")
+    if address := (run.endpoint() or {}).get("runtime_tls"):
+        print(f"  network   {address} (TLS)")
     print("  devices   " + ", ".join(_device_text(d) for d in devices))
     print(f"  logs      {run.logs}")
     return 0
@@ -85,8 +100,19 @@ def _startup_timeout() -> float:
     return value
 
 
-def start(run: Run, *, threads: int = 0, log_level: str = "warning", timeout: float = STARTUP_TIMEOUT) -> None:
+def start(
+    run: Run,
+    *,
+    threads: int = 0,
+    log_level: str = "warning",
+    timeout: float = STARTUP_TIMEOUT,
+    tcp: str | None = None,
+    tls_hours: float | None = None,
+) -> None:
     """Starts a daemon for `run` in a session of its own and waits until its services are ready.
+
+    With `tcp` ("host", "host:port" or "" for this host's name) it listens there too, with fresh certificates that are
+    good for `tls_hours`.
 
     Raises Unavailable with the tail of its log when it ends first or `timeout` seconds pass; nothing is left behind.
     """
@@ -100,6 +126,7 @@ def start(run: Run, *, threads: int = 0, log_level: str = "warning", timeout: fl
         run.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "qfw.qpm.daemon", "--run-id", run.run_id, "--run-dir", str(run.path)]
         argv += ["--threads", str(threads), "--log-level", log_level, "--lock-fd", str(lock)]
+        argv += _listen(run, tcp, tls_hours)
         with open(run.log_file, "ab") as log:
             child = subprocess.Popen(
                 argv,
@@ -119,6 +146,18 @@ def start(run: Run, *, threads: int = 0, log_level: str = "warning", timeout: fl
         _abort(run, child)
         raise
     child.returncode = 0  # it outlives this process: no warning about that
+
+
+def _listen(run: Run, tcp: str | None, hours: float | None) -> list[str]:
+    """The daemon's option to listen on the network, once the certificates for that are there."""
+    if tcp is None:
+        return []
+    from qfw.qpm import certificates  # cryptography takes a while to import: only where it is needed
+    from qfw.qpm.listen import Listen
+
+    listen = Listen.parse(tcp)
+    certificates.issue(run.path, run.run_id, certificates.lifetime(hours))
+    return ["--listen", listen.address(listen.port)]
 
 
 def _abort(run: Run, child: subprocess.Popen[bytes]) -> None:
@@ -149,7 +188,9 @@ def _probe(run: Run, timeout: float) -> list[dict[str, str]]:
     endpoint = run.endpoint()
     if endpoint is None:
         raise Unavailable(f"run {run.run_id} has no {run.endpoint_file}")
-    return probe(endpoint["control"], timeout)
+    if endpoint.get("control_tls"):
+        probe(endpoint, run.path, timeout, "tls")
+    return probe(endpoint, run.path, timeout, "unix")
 
 
 def _log_tail(run: Run) -> str:
@@ -172,6 +213,7 @@ def describe(run: Run) -> dict[str, object]:
         "endpoint": str(run.endpoint_file),
         "runtime": (endpoint or {}).get("runtime", ""),
         "control": (endpoint or {}).get("control", ""),
+        "network": (endpoint or {}).get("runtime_tls", ""),
         "pid": process.pid if process else 0,
         "logs": str(run.logs),
     }

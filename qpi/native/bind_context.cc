@@ -51,7 +51,7 @@ void bind_context(py::module_& m) {
   m.attr("DEFAULT_CAPACITY") = CompletionQueue::kDefaultCapacity;
   m.def("find_endpoint", []() -> py::object {
     const auto found = find_endpoint();
-    return found ? py::object(py::str(found->runtime)) : py::none();
+    return found ? py::object(py::str(found->path)) : py::none();
   });
   m.def(
       "read_endpoint", [](const std::string& path) { return read_endpoint(path).runtime; }, "path"_a);

@@ -29,9 +29,10 @@ const Device& find(const std::vector<Device>& devices, const std::string& name) 
 std::shared_ptr<qpm::Session> open_session(const std::string& endpoint, double timeout_s) {
   if (endpoint == "embedded") return qpm::embedded_session();
   if (endpoint.rfind("unix:", 0) == 0) return qpm::connect_session(endpoint, {.timeout_s = timeout_s});
-  if (!endpoint.empty()) return qpm::connect_session(read_endpoint(endpoint).runtime, {.timeout_s = timeout_s});
-  if (const auto found = find_endpoint()) return qpm::connect_session(found->runtime, {.timeout_s = timeout_s});
-  return qpm::embedded_session();
+  const auto found = endpoint.empty() ? find_endpoint() : read_endpoint(endpoint);
+  if (!found) return qpm::embedded_session();
+  auto [address, tls] = reach(*found);
+  return qpm::connect_session(address, {.timeout_s = timeout_s, .tls = std::move(tls)});
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <google/protobuf/util/json_util.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -67,7 +68,35 @@ Endpoint read_endpoint(const std::string& path) {
     throw Error(ErrorCode::kProtocol,
                 path + " has version " + std::to_string(message.version()) + "; this build reads 1");
   if (message.runtime().empty()) throw Error(ErrorCode::kProtocol, path + " names no runtime address");
-  return {path, message.run_id(), message.runtime(), message.control()};
+  const fs::path folder = fs::absolute(path).parent_path();
+  auto beside = [&](const std::string& name) { return name.empty() ? name : (folder / name).string(); };
+  const auto& tls = message.tls();
+  return {path,
+          message.run_id(),
+          message.runtime(),
+          message.control(),
+          message.hostname(),
+          message.runtime_tls(),
+          {beside(tls.ca()), beside(tls.certificate()), beside(tls.key()), tls.server_name()}};
+}
+
+Reach reach(const Endpoint& endpoint) {
+  const std::string wanted = environment("QFW_TRANSPORT");
+  if (!wanted.empty() && wanted != "unix" && wanted != "tls")
+    throw Error(ErrorCode::kInvalidArgument, "$QFW_TRANSPORT is \"" + wanted + "\"; allowed: unix, tls");
+  char name[HOST_NAME_MAX + 1] = "";
+  ::gethostname(name, sizeof(name) - 1);
+  const bool here = endpoint.hostname.empty() || endpoint.hostname == name;
+  const bool offered = !endpoint.runtime_tls.empty();
+  const bool over_tls = wanted == "tls" || (wanted.empty() && offered && !here);
+  if (over_tls && !offered)
+    throw Error(ErrorCode::kUnavailable,
+                "the run " + endpoint.run_id + " is not on the network; start it with qfw_setup.sh --tcp");
+  if (over_tls) return {endpoint.runtime_tls, endpoint.tls};
+  if (!here && !fs::exists(endpoint.runtime.substr(endpoint.runtime.find(':') + 1)))
+    throw Error(ErrorCode::kUnavailable, "the run " + endpoint.run_id + " is on the host " + endpoint.hostname +
+                                             " and not on the network; start it with qfw_setup.sh --tcp");
+  return {endpoint.runtime, {}};
 }
 
 std::vector<std::string> live_runs() {

@@ -6,14 +6,29 @@
 #include <string>
 #include <vector>
 
+#include "qpm/api/native/session.h"
+
 namespace qfw::qpi {
 
 struct Endpoint {
   std::string path;  // of endpoint.json
   std::string run_id;
-  std::string runtime;  // "unix:/path"
-  std::string control;  // "unix:/path"
+  std::string runtime;      // "unix:/path"
+  std::string control;      // "unix:/path"
+  std::string hostname;     // of the daemon
+  std::string runtime_tls;  // "host:port"; "": not on the network
+  qpm::TlsFiles tls;        // absolute paths
 };
+
+// Where to connect to.
+struct Reach {
+  std::string address;
+  qpm::TlsFiles tls;
+};
+
+// The unix socket on the daemon's own host, else TLS where it is offered; $QFW_TRANSPORT ("unix", "tls") decides
+// otherwise. Throws kUnavailable when there is no such way, kInvalidArgument for another word.
+Reach reach(const Endpoint& endpoint);
 
 // Directory that holds the run directories: $XDG_RUNTIME_DIR/qfw, else ${TMPDIR:-/tmp}/qfw-$UID/qfw.
 std::string run_base();

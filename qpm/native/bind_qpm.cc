@@ -102,6 +102,7 @@ void bind_qpm(py::module_& m) {
       m, "Runtime", "The runtime as a library: devices, sessions, dispatch. Stop it before the interpreter ends.");
   py::class_<GrpcServer, std::shared_ptr<GrpcServer>>(m, "Server", "A runtime's service on a socket.")
       .def_property_readonly("address", &GrpcServer::address)
+      .def_property_readonly("tls_address", &GrpcServer::tls_address)
       .def("stop", &GrpcServer::stop, "grace_s"_a = 0.0, py::call_guard<py::gil_scoped_release>(),
            "Refuses new sessions, gives unfinished tasks `grace_s` seconds, then ends all sessions. Idempotent.");
   runtime
@@ -138,11 +139,16 @@ void bind_qpm(py::module_& m) {
           py::call_guard<py::gil_scoped_release>(), "A session within this process; `weight` is its fair share.")
       .def(
           "serve",
-          [](const std::shared_ptr<Runtime>& r, const std::string& address) {
-            return std::make_shared<GrpcServer>(r, address);
+          [](const std::shared_ptr<Runtime>& r, const std::string& address, const std::string& tls_address,
+             const std::string& ca, const std::string& certificate, const std::string& key) {
+            return std::make_shared<GrpcServer>(r, address, wire::Limits{},
+                                                TlsListen{tls_address, {ca, certificate, key, ""}});
           },
-          "address"_a, py::call_guard<py::gil_scoped_release>(),
-          "Offers the runtime on \"unix:/path\"; it is offered until the Server is stopped. Unavailable.")
+          "address"_a, "tls_address"_a = "", "ca"_a = "", "certificate"_a = "", "key"_a = "",
+          py::call_guard<py::gil_scoped_release>(),
+          "Offers the runtime on \"unix:/path\", and with the three PEM files on \"host:port\" (0: any) to clients "
+          "that "
+          "have a certificate of that authority; until the Server is stopped. Unavailable.")
       .def(
           "stats", [](const Runtime& r) { return stats_to(r.stats()); }, "Counters, as a dict.")
       .def("stop", &Runtime::stop, py::call_guard<py::gil_scoped_release>(),

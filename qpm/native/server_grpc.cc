@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "qfw/qpm/api/v1/runtime.grpc.pb.h"
+#include "qpm/api/native/credentials.h"
 #include "qpm/native/connection.h"
 
 namespace qfw::qpm {
@@ -86,16 +87,20 @@ struct GrpcServer::Impl {
   std::shared_ptr<Runtime> runtime;
   Service service;
   std::unique_ptr<grpc::Server> server;
-  std::string address;
+  std::string address, tls_address;
   std::mutex mutex;
   bool stopped = false;
 };
 
-GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits)
+GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits,
+                       const TlsListen& tls)
     : impl_(std::make_unique<Impl>(std::move(runtime), limits)) {
+  if (!address.starts_with("unix:"))
+    throw Error(ErrorCode::kInvalidArgument, "cannot listen on " + address + " without TLS; only on unix:/path");
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+  if (!tls.address.empty()) builder.AddListeningPort(tls.address, server_credentials(tls.files), &port);
   builder.RegisterService(&impl_->service);
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.message_bytes));
   builder.SetMaxSendMessageSize(static_cast<int>(limits.message_bytes));
@@ -105,21 +110,21 @@ GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& addr
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   impl_->server = builder.BuildAndStart();
-  if (!impl_->server) throw Error(ErrorCode::kUnavailable, "cannot listen on " + address);
+  const std::string both = address + (tls.address.empty() ? "" : " and " + tls.address);
+  if (!impl_->server) throw Error(ErrorCode::kUnavailable, "cannot listen on " + both);
   impl_->address = address;
-  if (address.rfind("unix:", 0) == 0) {
-    if (chmod(address.substr(5).c_str(), S_IRUSR | S_IWUSR) != 0) {
-      stop(0.0);
-      throw Error(ErrorCode::kUnavailable, "cannot restrict the mode of the socket " + address);
-    }
-  } else if (const auto colon = address.rfind(':'); colon != std::string::npos) {
-    impl_->address = address.substr(0, colon + 1) + std::to_string(port);
+  if (chmod(address.substr(5).c_str(), S_IRUSR | S_IWUSR) != 0) {
+    stop(0.0);
+    throw Error(ErrorCode::kUnavailable, "cannot restrict the mode of the socket " + address);
   }
+  if (const auto colon = tls.address.rfind(':'); colon != std::string::npos)
+    impl_->tls_address = tls.address.substr(0, colon + 1) + std::to_string(port);
 }
 
 GrpcServer::~GrpcServer() { stop(0.0); }
 
 const std::string& GrpcServer::address() const noexcept { return impl_->address; }
+const std::string& GrpcServer::tls_address() const noexcept { return impl_->tls_address; }
 
 void GrpcServer::stop(double grace_s) {
   std::lock_guard once(impl_->mutex);

@@ -9,13 +9,22 @@
 
 namespace qfw::qpm {
 
+// A network address, "host:port" (port 0: a free one), where clients must show a certificate of the same authority.
+struct TlsListen {
+  std::string address;  // "": not on the network
+  TlsFiles files;
+};
+
 class GrpcServer {
  public:
-  // Listens on "unix:/path" (the socket gets mode 0600) or, in tests, "127.0.0.1:0". Throws kUnavailable.
-  GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits = {});
+  // Listens on "unix:/path" (the socket gets mode 0600), and on `tls`. Never on a network address without TLS. Throws
+  // kUnavailable, kInvalidArgument, kPermissionDenied.
+  GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits = {},
+             const TlsListen& tls = {});
   ~GrpcServer();
 
-  const std::string& address() const noexcept;  // with the port that was bound
+  const std::string& address() const noexcept;
+  const std::string& tls_address() const noexcept;  // with the port that was bound; "": none
 
   // Refuses new sessions, gives unfinished tasks `grace_s` seconds, then ends all sessions. Idempotent.
   void stop(double grace_s);

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from qfw.program.errors import Unavailable
+from qfw.program.errors import InvalidArgument, Unavailable
 from qfw.qpm.api.v1 import resource_pb2, resource_pb2_grpc
+from qfw.qpm.services import tls
 from qfw.qpm.services.resource import status_word
 
 
-def probe(control: str, timeout: float) -> list[dict[str, str]]:
-    """Name, status and reason of each device of the daemon at `control` ("unix:/path").
+def probe(endpoint: Mapping[str, Any], directory: Path, timeout: float, way: str = "") -> list[dict[str, str]]:
+    """Name, status and reason of each device of the daemon whose endpoint.json, in `directory`, says `endpoint`.
+
+    `way`: "unix" or "tls"; else $QFW_TRANSPORT decides, as for `qfw.qpi.connect`.
 
     Raises Unavailable when it does not answer within `timeout` seconds or does not serve.
     """
-    with grpc.insecure_channel(control) as channel:
+    address, channel = control_channel(endpoint, directory, way or os.environ.get("QFW_TRANSPORT", ""))
+    with channel:
         try:
             health = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(service=""), timeout=timeout, wait_for_ready=True
@@ -25,9 +35,22 @@ def probe(control: str, timeout: float) -> list[dict[str, str]]:
             )
         except grpc.RpcError as error:
             raise Unavailable(
-                f"the daemon at {control} does not answer: {error.code().name}: {error.details()}"
+                f"the daemon at {address} does not answer: {error.code().name}: {error.details()}"
             ) from error
     if health.status != health_pb2.HealthCheckResponse.SERVING:
         name = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
-        raise Unavailable(f"the daemon at {control} is not ready: {name}")
+        raise Unavailable(f"the daemon at {address} is not ready: {name}")
     return [{"name": d.name, "status": status_word(d.status), "reason": d.status_reason} for d in listed.devices]
+
+
+def control_channel(endpoint: Mapping[str, Any], directory: Path, wanted: str) -> tuple[str, Any]:
+    """Address of the control services and a channel to them."""
+    if wanted not in ("", "unix", "tls"):
+        raise InvalidArgument(f"QFW_TRANSPORT={wanted!r}; allowed: unix, tls")
+    address = endpoint.get("control_tls", "")
+    here = endpoint.get("hostname", "") in ("", socket.gethostname())
+    if wanted == "unix" or (not wanted and (here or not address)):
+        return endpoint["control"], grpc.insecure_channel(endpoint["control"])
+    if not address:
+        raise Unavailable(f"run {endpoint.get('run_id')} is not on the network; start it with qfw_setup.sh --tcp")
+    return address, tls.channel(address, directory, endpoint["tls"])

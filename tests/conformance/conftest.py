@@ -21,7 +21,7 @@ def live_run(private_directories: Path) -> Iterator[runs.Run]:
     run = runs.run_of("conformance")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH", "")])))
-        run_cli.start(run, log_level="info")
+        run_cli.start(run, log_level="info", tcp="127.0.0.1")
     yield run
     run_cli.clean(run, grace=10.0)
 

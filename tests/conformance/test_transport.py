@@ -1,4 +1,5 @@
-"""One suite for both transports: whatever holds in this process holds through a daemon, to the words of the errors."""
+"""One suite for all transports: what holds in this process holds through a daemon by its unix socket, and over TLS on
+the network, to the words of the errors."""
 
 from __future__ import annotations
 
@@ -25,12 +26,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds; never reached by code that works
 
 
-@pytest.fixture(scope="module", params=["embedded", "daemon"])
-def endpoint(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=["embedded", "unix", "tls"])
+def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "embedded":
-        return "embedded"
+        yield "embedded"
+        return
     run: runs.Run = request.getfixturevalue("live_run")
-    return str(run.endpoint_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QFW_TRANSPORT", request.param)
+        yield str(run.endpoint_file)
 
 
 @pytest.fixture
@@ -321,7 +325,12 @@ def test_the_descriptor(ctx: qpi.Context, mesh: qpi.Mesh) -> None:
         assert not select.select([queue], [], [], 0)[0]
 
 
-def test_both_transports_give_the_same_bits(mesh: qpi.Mesh) -> None:
+def test_the_way_is_the_one_asked_for(ctx: qpi.Context, endpoint: str) -> None:
+    way = "embedded" if endpoint == "embedded" else os.environ["QFW_TRANSPORT"]
+    assert ctx.endpoint.split(":")[0] == {"embedded": "embedded", "unix": "unix", "tls": "127.0.0.1"}[way]
+
+
+def test_all_transports_give_the_same_bits(mesh: qpi.Mesh) -> None:
     task = qpi.Task(
         rotations(5, 2),
         bindings=[[0.3], [0.7]],
@@ -373,9 +382,13 @@ def test_close_ends_what_is_running() -> None:
         queue.read()
 
 
-def test_a_daemon_that_dies_is_a_lost_connection(private_directories: Path) -> None:
+@pytest.mark.parametrize("way", ["unix", "tls"])
+def test_a_daemon_that_dies_is_a_lost_connection(
+    private_directories: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = runs.run_of("to-be-killed")
-    run_cli.start(run, log_level="info")
+    run_cli.start(run, log_level="info", tcp="127.0.0.1")
+    monkeypatch.setenv("QFW_TRANSPORT", way)
     try:
         context = qpi.connect(run.endpoint_file)
         mesh = context.mesh("statevec")
@@ -437,7 +450,7 @@ def ghz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_examples_in_c_and_python_print_the_same(endpoint: str, ghz: Path) -> None:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("QFW_")}
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("QFW_") or k == "QFW_TRANSPORT"}
     if endpoint == "embedded":
         environ["XDG_RUNTIME_DIR"] = str(ghz.parent)  # no run is there
     else:

@@ -12,9 +12,13 @@ from ctypes.util import find_library
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from qfw.qpm.run import Run
 
 Status = Literal["ok", "note", "broken"]
+PROBE_SECONDS = 5.0
 EXTRAS = {"qiskit": "qiskit", "qiskit-aer": "aer", "pennylane": "pennylane"}
 
 
@@ -86,9 +90,28 @@ def runs() -> Iterator[Finding]:
     live = [r.run_id for r in found if r.live()]
     text = f"live: {', '.join(live)}" if live else "none is live: programs run embedded"
     yield Finding("runs", "ok", text)
+    for r in found:
+        if r.run_id in live:
+            yield _services(r)
     stale = [r.run_id for r in found if r.run_id not in live]
     if stale:
         yield Finding("runs", "note", f"left behind: {', '.join(stale)}", "qfw_teardown.sh removes them")
+
+
+def _services(run: Run) -> Finding:
+    """Whether the services of a live run answer, and by which way."""
+    from qfw.program.errors import QfwError
+    from qfw.qpm.services.probe import probe
+
+    endpoint = run.endpoint()
+    if endpoint is None:
+        return Finding("run", "note", f"{run.run_id}: not ready yet")
+    try:
+        devices = probe(endpoint, run.path, PROBE_SECONDS)
+    except (OSError, QfwError) as error:
+        return Finding("run", "broken", f"{run.run_id}: {error}", "qfw_teardown.sh ends it")
+    network = f"; on the network at {endpoint['runtime_tls']}" if endpoint.get("runtime_tls") else ""
+    return Finding("run", "ok", f"{run.run_id}: {', '.join(d['name'] for d in devices)} answer{network}")
 
 
 def plugins() -> Iterator[Finding]:

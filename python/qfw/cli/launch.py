@@ -56,6 +56,10 @@ def setup(argv: Sequence[str] | None = None) -> int:
     parser = _parser("setup", "Start a local run of qfw. Returns when its services are ready; the exit status tells.")
     parser.add_argument("--profile", default="local", choices=("local", "hybrid"), help="only 'local' exists so far")
     parser.add_argument("--threads", type=int, help="threads of the runtime; default: the CPUs this process may use")
+    parser.add_argument(
+        "--tcp", metavar="HOST[:PORT]", nargs="?", const="", help="listen on the network, with mutual TLS"
+    )
+    parser.add_argument("--tls-hours", type=float, help="how long its certificates are good for")
     parser.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--no-start-services", action="store_true", help="look at the options, start nothing")
@@ -68,9 +72,9 @@ def setup(argv: Sequence[str] | None = None) -> int:
     if args.profile != "local":
         return _fail(f"--profile {args.profile} is not there yet; 'local' serves applications on this machine", 2)
     command = ["setup", *_chosen(args)]
-    for option in ("threads", "timeout"):
-        if (value := getattr(args, option)) is not None:
-            command += [f"--{option}", str(value)]
+    for option in ("threads", "timeout", "tcp", "tls-hours"):
+        if (value := getattr(args, option.replace("-", "_"))) is not None:
+            command += [f"--{option}", str(value)] if value != "" else [f"--{option}"]
     if args.dry_run or args.no_start_services:
         print("would run: " + shlex.join([sys.executable, "-m", "qfw.qpm.run", *command]))
         return 0

@@ -17,8 +17,8 @@ namespace {
 
 std::string read_pem(const char* what, const std::string& path) {
   if (path.empty())
-    throw Error(ErrorCode::kInvalidArgument,
-                std::string("TLS needs a file with the ") + what + "; none is named: connect by the run's endpoint.json");
+    throw Error(ErrorCode::kInvalidArgument, std::string("TLS needs a file with the ") + what +
+                                                 "; none is named: connect by the run's endpoint.json");
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;
   if (!file || !(text << file.rdbuf()))

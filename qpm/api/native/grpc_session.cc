@@ -9,6 +9,7 @@
 
 #include "qfw/qpm/api/v1/job.pb.h"
 #include "qfw/qpm/api/v1/runtime.grpc.pb.h"
+#include "qpm/api/native/credentials.h"
 
 namespace qfw::qpm {
 namespace {
@@ -21,6 +22,8 @@ constexpr int kSlack = 1 << 20;
 
 uint64_t clock_ns() { return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() / 1ns); }
 
+bool is_local(const std::string& address) { return address.starts_with("unix:"); }
+
 std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const ConnectOptions& options,
                                             const wire::Limits& limits) {
   grpc::ChannelArguments args;
@@ -32,16 +35,19 @@ std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const Co
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  if (is_local(address)) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  args.SetSslTargetNameOverride(options.tls.server_name);  // certificates name the run, not its host
+  return grpc::CreateCustomChannel(address, client_credentials(options.tls), args);
 }
 
 void wait_connected(grpc::Channel& channel, const std::string& address, double timeout_s) {
   struct stat found;
-  if (address.rfind("unix:", 0) == 0 && stat(address.substr(5).c_str(), &found) != 0)
+  if (is_local(address) && stat(address.substr(5).c_str(), &found) != 0)
     throw Error(ErrorCode::kUnavailable, "no runtime at " + address + ": the socket does not exist");
   const auto end = std::chrono::system_clock::now() + std::chrono::duration<double>(timeout_s);
   const auto until = std::chrono::time_point_cast<std::chrono::system_clock::duration>(end);
   for (auto state = channel.GetState(true); state != GRPC_CHANNEL_READY; state = channel.GetState(true)) {
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE && !is_local(address)) return;  // the call says why
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN)
       throw Error(ErrorCode::kUnavailable, "no runtime answers at " + address, true, 1.0);
     if (!channel.WaitForStateChange(state, until))
@@ -235,7 +241,11 @@ void GrpcSession::read() {
   std::string words = "the connection to " + address_ + " was lost";
   if (!status.ok() && !status.error_message().empty()) words += ": " + status.error_message();
   const bool refused = status.error_code() == grpc::StatusCode::UNAVAILABLE && !welcomed_;
-  lose({refused ? ErrorCode::kUnavailable : ErrorCode::kConnectionLost, std::move(words), true, 1.0});
+  const bool untrusted = words.find("andshake") != std::string::npos || words.find("ertificate") != std::string::npos;
+  if (refused && untrusted)  // gRPC has no code for it
+    lose({ErrorCode::kPermissionDenied, words + "; both sides need certificates of the same run, not expired"});
+  else
+    lose({refused ? ErrorCode::kUnavailable : ErrorCode::kConnectionLost, std::move(words), true, 1.0});
   if (!lost_handler_) return;
   std::unique_lock lock(mutex_);
   if (closed_) return;
@@ -286,7 +296,7 @@ void GrpcSession::welcome(const pb::Welcome& w) {
   limits_ = {l.message_bytes(), l.inline_bytes(), l.chunk_bytes(), l.program_bytes(), l.task_bytes(), 0};
   limits_.chunk_bytes = std::clamp<uint64_t>(limits_.chunk_bytes & ~7ull, 8, 32u << 20);
   // Processes of one host share the monotonic clock; between hosts the greeting is the estimate.
-  const bool same_host = address_.starts_with("unix:");
+  const bool same_host = is_local(address_);
   const uint64_t middle = hello_sent_ + (now - hello_sent_) / 2;
   clock_offset_ = same_host ? 0 : static_cast<int64_t>(w.clock_ns()) - static_cast<int64_t>(middle);
   welcomed_ = true;

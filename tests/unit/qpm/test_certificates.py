@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from qfw.program.errors import InvalidArgument
 from qfw.qpm import certificates
+from qfw.qpm.listen import client_files, server_files, server_name
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -25,10 +26,10 @@ def test_both_sides_are_signed_by_the_authority_of_the_run_and_of_no_other(tmp_p
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         certificates.issue(tmp_path / name, name, HOUR)
-    one, two = (load(certificates.client_files(tmp_path / n, n).ca) for n in ("one", "two"))
+    one, two = (load(client_files(tmp_path / n, n).ca) for n in ("one", "two"))
     for files in (
-        certificates.server_files(tmp_path / "one", "one"),
-        certificates.client_files(tmp_path / "one", "one"),
+        server_files(tmp_path / "one", "one"),
+        client_files(tmp_path / "one", "one"),
     ):
         leaf = load(files.certificate)
         leaf.verify_directly_issued_by(one)
@@ -64,7 +65,7 @@ def test_roles_and_names(tmp_path: Path) -> None:
     [("17", "17.qfw.run"), ("A.b_C", "a-b-c.qfw.run"), ("x" * 64, "x" * 63 + ".qfw.run"), ("0_", "0.qfw.run")],
 )
 def test_a_run_id_becomes_a_name_of_dns(run_id: str, name: str) -> None:
-    assert certificates.server_name(run_id) == name
+    assert server_name(run_id) == name
 
 
 def test_nobody_else_can_read_them_and_the_key_of_the_authority_is_not_kept(tmp_path: Path) -> None:
