@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression
 
-from qfw.program import Affine
-from qfw.program.errors import InvalidArgument, Unsupported
+from qfw.program import Affine, Var
+from qfw.program.errors import InvalidArgument, LimitExceeded, Unsupported
 from qfw.toolchain.formats.converted import Matrix
 
 _PROBES = (0.7312, -1.9173)  # a linear candidate is evaluated here as well: gradients of sign() and the like lie
@@ -23,6 +25,20 @@ class ParameterTable:
         self._slot = {p: i for i, p in enumerate(parameters)}
         self._column: dict[ParameterExpression, int] = {}
         self._known: dict[ParameterExpression, float | Affine] = {}
+        self._bound: dict[Parameter, int | Var] = {}
+
+    @contextlib.contextmanager
+    def bound(self, parameter: Any, value: int | Var) -> Iterator[None]:
+        """Within it, a loop's parameter is a number, or a float variable; anything but a Parameter is left alone."""
+        if not isinstance(parameter, Parameter):
+            yield
+            return
+        before = dict(self._bound)
+        self._bound[parameter] = value
+        try:
+            yield
+        finally:
+            self._bound = before
 
     def angle(self, value: object) -> float | Affine:
         """The Program's form of one gate parameter.
@@ -32,6 +48,12 @@ class ParameterTable:
         """
         if not isinstance(value, ParameterExpression):
             return real(value)
+        if self._bound:
+            known = {p: v for p in value.parameters if (v := self._bound.get(p)) is not None}
+            numbers = {p: v for p, v in known.items() if not isinstance(v, Var)}
+            value = value.bind(numbers) if numbers else value
+            if len(numbers) < len(known):
+                return self._of_variable(value, {p: v for p, v in known.items() if isinstance(v, Var)})
         slot = self._slot.get(value) if isinstance(value, Parameter) else None
         if slot is not None:
             return Affine(slot)
@@ -53,9 +75,20 @@ class ParameterTable:
             line = _linear(value, free)
             if line is not None:
                 offset, weights = line
-                return Affine(self._slot[free[0]], weights[0], offset)
+                return Affine(self._slot[free[0]], weights[0], offset) if weights[0] else offset
         column = self._column.setdefault(value, len(self.names) + len(self._column))
         return Affine(column)
+
+    def _of_variable(self, value: ParameterExpression, variables: dict[Parameter, Var]) -> Affine:
+        """An angle that depends on the counter of a loop, which is not written out."""
+        free = list(value.parameters)
+        line = _linear(value, free) if len(free) == 1 else None
+        if line is None:
+            raise LimitExceeded(
+                f"angle {value} in a loop that is too long to be written out; there, an angle that is affine in the "
+                "loop's parameter alone is allowed"
+            )
+        return Affine(variable=variables[free[0]].index, scale=line[1][0], offset=line[0])
 
     @property
     def extra_count(self) -> int:
@@ -94,9 +127,7 @@ def real(value: object) -> float:
         if isinstance(e, InvalidArgument):
             raise
         if type(value).__module__.startswith("qiskit.circuit.classical"):
-            raise Unsupported(
-                f"gate parameter {value!r} is a classical expression: dynamic programs are not run yet"
-            ) from e
+            raise Unsupported(f"gate parameter {value!r} is a classical expression; angles are numbers") from e
         raise InvalidArgument(f"gate parameter {value!r} of type {type(value).__name__}; a real number expected") from e
 
 

@@ -32,7 +32,7 @@ def loads(text: str, *, name: str | None = None) -> Converted:
 
     Raises:
         ParseError: with file, line and column where known. LimitExceeded: too long, or too large a register.
-        Unsupported: control flow, or the importer is not installed.
+        Unsupported: the importer is not installed.
     """
     return circuits.to_program(to_circuit(text, name=name))
 

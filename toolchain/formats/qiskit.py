@@ -8,7 +8,8 @@ controls of their base, small matrices by value, and everything else by its defi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import (
     AnnotatedOperation,
     Barrier,
-    BoxOp,
+    BreakLoopOp,
     Clbit,
+    ContinueLoopOp,
     ControlFlowOp,
     ControlledGate,
     ControlModifier,
@@ -28,6 +30,7 @@ from qiskit.circuit import (
     PowerModifier,
     Qubit,
     Reset,
+    Store,
 )
 from qiskit.circuit.library import UnitaryGate
 from qiskit.exceptions import QiskitError
@@ -37,11 +40,12 @@ from qiskit.transpiler.passes import HighLevelSynthesis
 from qfw.program import BARRIER, MEASURE, RESET, UNITARY, Affine, Builder, Program, gates
 from qfw.program.errors import LimitExceeded, UnknownGate, Unsupported
 from qfw.toolchain.formats import qiskit_export
+from qfw.toolchain.formats.control_flow import Statements
 from qfw.toolchain.formats.converted import Converted
+from qfw.toolchain.formats.flow import Flow, Operation
 from qfw.toolchain.formats.limits import MAX_QUBITS
 from qfw.toolchain.formats.parameters import ParameterTable
 
-Operation = tuple[int, tuple[int, ...], tuple[Any, ...], int]  # gate id, qubits, parameters, further controls
 _HALF_PI = math.pi / 2
 _ALIASES = ("u2", "cu3", "cu", "global_phase")
 _MAX_DEPTH = 200  # definitions within definitions
@@ -63,8 +67,9 @@ def to_program(circuit: QuantumCircuit) -> Converted:
     """Turns a circuit into a Program; bit i of the Program is `circuit.clbits[i]`.
 
     Raises:
-        UnknownGate: an instruction without matrix and definition. Unsupported: control flow and classical expressions.
-        InvalidArgument: a parameter that is not a finite real number. LimitExceeded: too many qubits.
+        UnknownGate: an instruction without matrix and definition. Unsupported: variables that are inputs, classical
+            values that a Program has not (docs/qiskit.md). InvalidArgument: a parameter that is not a finite real
+            number. LimitExceeded: too many qubits.
     """
     if circuit.num_qubits > MAX_QUBITS:
         raise LimitExceeded(f"circuit {circuit.name!r} has {circuit.num_qubits} qubits; at most {MAX_QUBITS} allowed")
@@ -78,7 +83,7 @@ def to_program(circuit: QuantumCircuit) -> Converted:
         builder.register(name, first, size)
     if walker.phase:
         builder.global_phase(walker.phase)
-    builder.extend(walker.operations)
+    walker.flow.write(builder)
     return Converted(builder.finish(), parameter_names=table.names, extra=table.extra if table.extra_count else None)
 
 
@@ -99,12 +104,14 @@ def bit_registers(circuit: QuantumCircuit) -> Iterator[tuple[str, int, int]]:
 
 
 class _At(NamedTuple):
-    """Where an instruction goes: Program qubits, the first `extra` of which control it, Program bits, and how deep."""
+    """Where an instruction goes: Program qubits, the first `extra` of which control it, Program bits, how deep, and
+    the bits of the circuit that it stands in, which conditions name."""
 
     qubits: tuple[int, ...]
     bits: tuple[int, ...] = ()
     extra: int = 0
     depth: int = 0
+    scope: Mapping[Clbit, int] = MappingProxyType({})
 
     def deeper(self, more_controls: int = 0) -> _At:
         return self._replace(extra=self.extra + more_controls, depth=self.depth + 1)
@@ -115,17 +122,24 @@ class _At(NamedTuple):
 
 
 class _Walker:
-    """Collects a circuit's operations for the builder."""
+    """Writes a circuit's operations into a flow."""
 
     def __init__(self, circuit: QuantumCircuit, table: ParameterTable) -> None:
         self._circuit = circuit
         self._table = table
-        self.operations: list[Operation] = []  # as Builder.extend takes them
+        self.flow = Flow()
         self.phase = 0.0
+        self._statements = Statements(self.flow, table)
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What is being written to."""
+        return self.flow.operations
 
     def circuit(self) -> None:
         """Walks the whole circuit."""
         circuit = self._circuit
+        self._statements.declare(circuit)
         self._add_phase(self._table.angle(circuit.global_phase), ())
         qubits = {q: i for i, q in enumerate(circuit.qubits)}
         self._walk(circuit, qubits, {b: i for i, b in enumerate(circuit.clbits)}, _At(()))
@@ -140,7 +154,8 @@ class _Walker:
             if item.name == "measure" and not extra and isinstance(item.operation, Measure):
                 append((MEASURE, where, (bits[item.clbits[0]],), 0))
             elif row is None or not item.is_standard_gate():
-                self._other(item, _At(where, tuple([bits[b] for b in item.clbits]), extra, at.depth))
+                self._other(item, _At(where, tuple([bits[b] for b in item.clbits]), extra, at.depth, bits))
+                append = self.operations.append
             elif row[1] == 0:
                 append((row[0], where, (), extra))
             else:
@@ -159,7 +174,7 @@ class _Walker:
             raise UnknownGate(f"instruction {op.name!r}: definitions nested more than {_MAX_DEPTH} deep")
         if isinstance(op, Measure | Reset | Barrier | Delay):
             self._directive(op, at)
-        elif isinstance(op, ControlFlowOp) or op.name == "store":
+        elif isinstance(op, ControlFlowOp | BreakLoopOp | ContinueLoopOp | Store):
             self._control_flow(op, at)
         elif isinstance(op, AnnotatedOperation):
             self._annotated(op, at)
@@ -191,10 +206,22 @@ class _Walker:
             self.operations.append((MEASURE, at.qubits, at.bits, 0))
 
     def _control_flow(self, op: Any, at: _At) -> None:
-        if not isinstance(op, BoxOp) or at.extra:
-            raise Unsupported(f"instruction {op.name!r} on qubits {at.own}: dynamic programs are not run yet")
-        body = op.blocks[0]
-        self._walk(body, _zip(body.qubits, at.qubits), _zip(body.clbits, at.bits), _At((), depth=at.depth + 1))
+        if at.extra:
+            raise Unsupported(f"instruction {op.name!r} on qubits {at.own} under a control")
+
+        def body(circuit: QuantumCircuit) -> None:
+            phase = self._table.angle(circuit.global_phase)
+            if phase != 0.0:
+                self.operations.append((_GPHASE, (), (phase,), 0))
+            qubits, bits = _zip(circuit.qubits, at.qubits), _zip(circuit.clbits, at.bits)
+            self._walk(circuit, qubits, bits, _At((), depth=at.depth + 1))
+
+        try:
+            self._statements.write(op, at.scope, body)
+        except (Unsupported, LimitExceeded) as e:
+            if str(e).startswith("instruction"):
+                raise
+            raise type(e)(f"instruction {op.name!r} on qubits {at.own}: {e}") from e
 
     def _alias(self, op: Any, at: _At) -> None:
         """Gates that Qiskit names and the table spells differently, or whose base lacks one of their angles (`cu`)."""
@@ -238,9 +265,9 @@ class _Walker:
             else:
                 raise Unsupported(f"instruction {op.name!r}: modifier {type(modifier).__name__}")
         flips: list[Operation] = [(_X, (at.qubits[at.extra + i],), (), 0) for i, flip in enumerate(opened) if flip]
-        self.operations += flips
+        self.operations.extend(flips)
         self.operation(base, at.deeper(len(opened)))
-        self.operations += flips
+        self.operations.extend(flips)
 
     def _definition(self, op: Any, at: _At) -> None:
         definition = getattr(op, "definition", None)

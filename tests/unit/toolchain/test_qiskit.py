@@ -190,21 +190,6 @@ def test_overlapping_registers_keep_their_bits() -> None:
     assert [tuple(r) for r in program.registers] == [("a", 0, 2)]
 
 
-@pytest.mark.parametrize("kind", ["if_test", "while_loop", "switch"])
-def test_control_flow_is_refused_by_name(kind: str) -> None:
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
-    target = circuit.clbits[0] if kind == "switch" else (circuit.clbits[0], 1)
-    with getattr(circuit, kind)(target) as case:
-        if kind == "switch":
-            with case(0):
-                circuit.x(0)
-        else:
-            circuit.x(0)
-    with pytest.raises(errors.Unsupported, match="dynamic programs"):
-        load(circuit)
-
-
 def test_an_opaque_gate_is_named_with_its_qubits() -> None:
     circuit = QuantumCircuit(3)
     circuit.append(Gate("mystery", 3, []), [2, 0, 1])

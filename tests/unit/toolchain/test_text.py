@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import branches
 import pytest
 
 pytest.importorskip("qiskit", reason="qiskit is not installed")
@@ -83,9 +84,29 @@ def test_sizes_are_checked_before_parsing(text: str, says: str) -> None:
         load(text)
 
 
-def test_control_flow_is_unsupported() -> None:
-    with pytest.raises(errors.Unsupported, match="dynamic"):
-        load(THREE + "qubit q; bit c; c = measure q; if (c) { x q; }")
+DYNAMIC = {
+    "if": ("bit[2] c; h q; c[0] = measure q; if (c[0]) { x q; } c[1] = measure q;", {"00": 0.5, "01": 0.5}),
+    "register": ("bit[2] c; h q; c[0] = measure q; if (c == 1) { x q; } c[1] = measure q;", {"00": 0.5, "01": 0.5}),
+    "while": ("bit[1] c; x q; c[0] = measure q; while (c == 1) { h q; c[0] = measure q; }", {"0": 1.0}),
+    "for": ("bit[1] c; for int i in [0:2] { rx(pi * i / 3) q; } c[0] = measure q;", {"1": 1.0}),
+    "break": ("bit[1] c; for int i in [0:1] { h q; c[0] = measure q; if (c[0]) { break; } }", {"0": 0.25, "1": 0.75}),
+    "continue": ("bit[1] c; x q; c[0] = measure q; for int i in [0:1] { if (c[0]) { continue; } x q; } "
+                 "c[0] = measure q;", {"1": 1.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_control_flow(name: str) -> None:
+    text, wanted = DYNAMIC[name]
+    found = branches.of_program(load(THREE + "qubit q; " + text).program)
+    assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_conditions_of_openqasm_2() -> None:
+    program = load(
+        TWO + "qreg q[2]; creg c[2]; h q[0]; measure q[0] -> c[0]; if (c == 1) x q[1]; measure q[1] -> c[1];"
+    )
+    assert branches.of_program(program.program) == pytest.approx({"00": 0.5, "11": 0.5})
 
 
 def test_boxes_are_inlined() -> None:
