@@ -14,20 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qfw.program import UNITARY, Affine, Builder, Gate, Program, gate, gates
+from qfw.program import MEASURE, UNITARY, Affine, Builder, Gate, Program, gate, gates
 from qfw.program.errors import InvalidArgument, Unsupported
 from qfw.toolchain.formats.converted import Converted
+from qfw.toolchain.formats.pennylane_dynamic import Branches, Condition, condition_of, measurement_id
 
 # One instruction of a lowered operation: (gate id, wires, scales of its parameters, controls), or for a matrix
-# (UNITARY, wires, row-major bytes, controls). Wires are PennyLane's labels, controls first.
+# (UNITARY, wires, row-major bytes, controls). Wires are PennyLane's labels, controls first. In the middle of a circuit
+# (MEASURE, wires, whether it resets, 0) and (_IF, (), (Condition, steps), 0).
 Step = tuple[int, tuple[Hashable, ...], Any, int]
 Key = tuple[Hashable, ...]
 
+_IF = -1000  # no code of Builder.extend
 _MATRIX_WIRES = 2  # widest matrix the Program holds
 
 
@@ -45,6 +49,8 @@ class Tables(NamedTuple):
 
     native: dict[type, Native]
     ignored: frozenset[type]  # no effect on the state
+    measurement: type  # in the middle of a circuit
+    conditional: type
 
 
 @cache
@@ -60,7 +66,8 @@ def tables() -> Tables:
     phase = gate("gphase")
     native[qml.GlobalPhase] = Native(phase, phase.id, (-1.0,), False)  # exp(-i x)
     del native[qml.Identity]
-    return Tables(native, frozenset({qml.Identity, qml.Barrier, qml.Snapshot}))
+    ignored = frozenset({qml.Identity, qml.Barrier, qml.Snapshot})
+    return Tables(native, ignored, qml.ops.MidMeasure, qml.ops.Conditional)
 
 
 def labels_of(op: Any, native: Native) -> tuple[Hashable, ...]:
@@ -74,8 +81,10 @@ def accepts(op: Any) -> bool:
     """Whether an operation can be written without decomposing it."""
     table = tables()
     cls = op.__class__
-    if cls in table.native or cls in table.ignored:
+    if cls in table.native or cls in table.ignored or cls is table.measurement:
         return True
+    if cls is table.conditional:
+        return accepts(op.base)
     import pennylane as qml
 
     if isinstance(op, qml.ops.Controlled):
@@ -150,7 +159,7 @@ def sources(op: Any) -> tuple[int, ...]:
     table = tables()
     if (native := table.native.get(op.__class__)) is not None:
         return tuple(range(len(native.scales)))
-    if isinstance(op, qml.ops.Controlled):
+    if isinstance(op, qml.ops.Controlled | qml.ops.Conditional):
         return sources(op.base)
     if isinstance(op, qml.ops.Adjoint) and (native := table.native.get(op.base.__class__)) is not None:
         return tuple(parameter for parameter, _, _ in _inverse(native)[1])
@@ -192,12 +201,14 @@ class TapeConverter:
         self._num_qubits = num_qubits if wires is None else len(wires)
         table = tables()
         self._native, self._ignored = table.native, table.ignored
+        self._measurement, self._conditional = table.measurement, table.conditional
 
     def structure(self, operations: Iterable[Any]) -> tuple[Key, list[Any]]:
         """(key, numbers) of some operations. The numbers are as PennyLane holds them: see `rows`."""
         key: list[Hashable] = []
         values: list[Any] = []
         native, ignored = self._native, self._ignored
+        numbers: dict[Hashable, int] = {}  # of the measurements in the middle
         for op in operations:
             cls = op.__class__
             known = native.get(cls)
@@ -209,6 +220,11 @@ class TapeConverter:
                     key.append(op.wires.labels)
                 if known.scales:
                     values += op.data
+            elif cls is self._measurement:
+                numbers[measurement_id(op)] = len(numbers)
+                key.append(((MEASURE, op.wires.labels, op.reset, 0),))
+            elif cls is self._conditional:
+                key.append(((_IF, (), (condition_of(op.meas_val, numbers), lower(op.base, values)), 0),))
             elif cls not in ignored:
                 key.append(lower(op, values))
         return tuple(key), values
@@ -226,17 +242,41 @@ class TapeConverter:
         self, key: Key, *, num_qubits: int | None = None, rotations: Key = (), measured: Sequence[Hashable] = ()
     ) -> Program:
         """The Program of a key, then the fixed gates of `rotations` (a key without parameters), then a measurement of
-        the wires `measured` into bits 0, 1, 2, …, in that order."""
+        the wires `measured` into bits 0, 1, 2, …, in that order. The bits of measurements in the middle follow."""
         count = num_qubits if num_qubits is not None else self._num_qubits
         if count is None:
             raise InvalidArgument("the number of wires is not known: pass num_qubits")
-        builder = Builder(count, len(measured))
-        builder.extend([self._operation(builder, step) for step in self._steps((*key, *rotations))])
+        steps = list(self._steps((*key, *rotations)))
+        middle = sum(step[0] == MEASURE for step in steps)
+        builder = Builder(count, len(measured) + middle)
         if measured:
             builder.register("c", 0, len(measured))
+        if middle:
+            builder.register("m", len(measured), middle)
+        branches = self._instructions(builder, steps, len(measured))
         for bit, qubit in enumerate(self.qubits(measured)):
             builder.measure(qubit, bit)
+        if branches.written:
+            builder.end()
         return builder.finish()
+
+    def _instructions(self, builder: Builder, steps: Sequence[Step], bit: int) -> Branches:
+        """Writes the steps; measurements go to the bits from `bit` on."""
+        branches = Branches(builder, bit)
+        for (code, condition), group in groupby(steps, _kind):
+            if condition is not None:
+                lowered = [step for _, _, (_, inner), _ in group for step in inner]
+                branches.run(condition, [self._operation(builder, step) for step in lowered])
+            elif code == MEASURE:
+                for _, labels, reset, _ in group:
+                    (qubit,) = self.qubits(labels)
+                    builder.measure(qubit, bit)
+                    bit += 1
+                    if reset:
+                        builder.reset(qubit)
+            else:
+                builder.extend([self._operation(builder, step) for step in group])
+        return branches
 
     def _steps(self, key: Key) -> Iterator[Step]:
         items: Iterator[Any] = iter(key)
@@ -256,6 +296,12 @@ class TapeConverter:
             side = 2 ** (len(qubits) - controls)
             return code, qubits, (np.frombuffer(params, dtype=np.complex128).reshape(side, side),), controls
         return code, qubits, tuple([Affine(builder.parameter(), scale) for scale in params]), controls
+
+
+def _kind(step: Step) -> tuple[int, Condition | None]:
+    """What steps in a row have in common that are written together."""
+    code = step[0]
+    return (code, step[2][0]) if code == _IF else (MEASURE if code == MEASURE else 0, None)
 
 
 def rows(values: Sequence[Any]) -> NDArray[np.float64]:

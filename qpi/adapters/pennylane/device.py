@@ -13,27 +13,29 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
 import pennylane as qml
+from numpy.typing import NDArray
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 
 from qfw import qpi
-from qfw.qpi.adapters.pennylane import gradients
+from qfw.qpi.adapters.pennylane import dynamic, gradients
 from qfw.qpi.adapters.pennylane.jobs import Job, Jobs
 from qfw.qpi.adapters.pennylane.measure import Plan, Planner, measurement_key
 from qfw.qpi.adapters.pennylane.preprocess import pipeline, prepare
 from qfw.qpi.adapters.pennylane.split import stack
 from qfw.qpi.errors import InvalidArgument
-from qfw.toolchain.formats.pennylane import TapeConverter, rows
+from qfw.toolchain.formats.pennylane import Key, TapeConverter, rows
 from qfw.toolchain.tools.registry import near
 
 _MAX_PLANS = 1024  # structures of tapes a device remembers
 _MAX_CACHED_KEY = 20_000  # entries of a key; longer tapes are not remembered
-_ARGUMENTS = ("wires", "shots", "device", "endpoint", "seed", "options", "timeout")
+_ARGUMENTS = ("wires", "shots", "device", "endpoint", "seed", "options", "timeout", "mcm_method")
 _MAX_TIMINGS = 100_000  # circuits whose timing a device remembers
 
 
@@ -57,6 +59,8 @@ class QFWDevice(Device):
         seed: of the sampling: an int, a numpy generator, None (drawn by the runtime), or "global" (numpy's).
         options: the qfw device's own options, by name.
         timeout: seconds to wait for a batch; None: no limit.
+        mcm_method: how circuits that do not say measure in the middle: "one-shot", "tree-traversal", "deferred"; None:
+            followed by the runtime where there are shots, else deferred.
 
     Raises (from `qfw.qpi.errors`): NotFound for a device that is not there, Unavailable for a daemon that is not there,
     InvalidArgument for an argument or an option that is not known, with the nearest one.
@@ -72,6 +76,7 @@ class QFWDevice(Device):
         seed: Any = "global",
         options: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        mcm_method: str | None = None,
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -92,7 +97,12 @@ class QFWDevice(Device):
         self._labels = frozenset(self.wires) if self.wires else None
         self._planner = _planner(tuple(self.wires)) if self.wires else None
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
-        self._pipelines: dict[bool, Any] = {}
+        if mcm_method not in dynamic.METHODS:
+            known = [name for name in dynamic.METHODS if name]
+            raise InvalidArgument(f"mcm_method {mcm_method!r} is unknown; {near(str(mcm_method), known)}")
+        self._mcm_method = mcm_method
+        self._follows = all("dynamic" in d.gates for d in devices)
+        self._pipelines: dict[tuple[bool, str | None], Any] = {}
         self._debugger: Any = None
         self.timings: deque[CircuitTiming] = deque(maxlen=_MAX_TIMINGS)
 
@@ -119,11 +129,10 @@ class QFWDevice(Device):
             raise qml.exceptions.DeviceError(
                 f"device option {option} not present on {self.name}: options are given to qml.device"
             )
-        method = config.mcm_config.mcm_method
-        if method not in (None, "deferred", "device"):
-            raise qml.exceptions.DeviceError(
-                f"mcm_method {method} not supported on {self.name}. Supported methods are {{'deferred'}}"
-            )
+        if config.mcm_config.mcm_method is None and self._mcm_method is not None:
+            config = replace(config, mcm_config=replace(config.mcm_config, mcm_method=self._mcm_method))
+        elif config.mcm_config.mcm_method not in dynamic.METHODS:
+            raise qml.exceptions.DeviceError(f"mcm_method {config.mcm_config.mcm_method} not supported on {self.name}")
         if config.gradient_method in gradients.METHODS and self.supports_derivatives(config, circuit):
             return replace(
                 config,
@@ -135,11 +144,15 @@ class QFWDevice(Device):
 
     def preprocess_transforms(self, execution_config: ExecutionConfig | None = None) -> Any:
         """The device's transforms: see `preprocess`."""
-        adjoint = execution_config is not None and execution_config.gradient_method == "adjoint"
-        made = self._pipelines.get(adjoint)
+        adjoint, method = False, self._mcm_method
+        if execution_config is not None:
+            adjoint = execution_config.gradient_method == "adjoint"
+            method = execution_config.mcm_config.mcm_method
+        made = self._pipelines.get((adjoint, method))
         if made is None:
-            made = self._pipelines[adjoint] = qml.CompilePipeline()
-            made.add_transform(prepare, pipeline(self.name, self.wires, adjoint), self._labels, not adjoint)
+            steps = pipeline(self.name, self.wires, adjoint=adjoint, mcm_method=method, follows=self._follows)
+            made = self._pipelines[adjoint, method] = qml.CompilePipeline()
+            made.add_transform(prepare, steps, self._labels, not adjoint)
         return made
 
     def supports_derivatives(self, execution_config: ExecutionConfig | None = None, circuit: Any | None = None) -> bool:
@@ -154,7 +167,8 @@ class QFWDevice(Device):
 
     def execute(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """Runs a batch of tapes as one message; results in the order of the tapes."""
-        return tuple(self._run(circuits, lambda plan, row: plan.read(row)))
+        mode = None if execution_config is None else execution_config.mcm_config.postselect_mode
+        return tuple(self._run(circuits, lambda plan, row: plan.read(row), mode=mode))
 
     def compute_derivatives(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """The Jacobian of each tape with respect to its trainable numbers."""
@@ -196,12 +210,13 @@ class QFWDevice(Device):
         circuits: Sequence[Any],
         read: Callable[[Plan, Any], Any],
         columns: Sequence[tuple[int, ...]] | None = None,
+        mode: str | None = None,
     ) -> list[Any]:
         """What `read` makes of each tape's row; where a tape carries a batch, of all its rows in one."""
         started = perf_counter_ns()
         jobs = Jobs(self._max_rows)
         for position, tape in enumerate(circuits):
-            plan, values = self._plan(tape)
+            plan, values = self._plan(tape, mode)
             jobs.add(position, plan, tape.shots.total_shots or 0, rows(values), columns[position] if columns else ())
         spent = (perf_counter_ns() - started) // max(len(jobs.made), 1)
         tasks = [self._task(job, spent) for job in jobs.made]
@@ -210,7 +225,9 @@ class QFWDevice(Device):
         batches: dict[int, list[Any]] = {}
         for job, result in zip(jobs.made, results, strict=True):
             self.timings.append(CircuitTiming(job.size, result.timing))
-            for position, answer in job.answers(result.rows):
+            counts = job.plan.fill
+            found = result.rows if counts is None else self._filled(job, result.rows, counts)
+            for position, answer in job.answers(found):
                 if isinstance(answer, list):
                     batches.setdefault(position, []).extend(read(job.plan, row) for row in answer)
                 else:
@@ -219,15 +236,18 @@ class QFWDevice(Device):
             out[position] = stack(answers)
         return out
 
-    def _task(self, job: Job, convert_ns: int) -> qpi.Task:
+    def _task(
+        self, job: Job, convert_ns: int, bindings: NDArray[np.float64] | None = None, shots: int | None = None
+    ) -> qpi.Task:
+        """The task of a job, or for some of its rows with another number of shots."""
         plan = job.plan
         seed = None
         if job.shots and self._rng is not None:
             seed = int(self._rng.integers(2**63))
         return qpi.Task(
             plan.program,
-            bindings=job.bindings(),
-            shots=job.shots,
+            bindings=job.bindings() if bindings is None else bindings,
+            shots=job.shots if shots is None else shots,
             outputs=(*plan.outputs, "gradients") if job.columns else plan.outputs,
             observables=plan.observables,
             qubits=plan.qubits,
@@ -237,23 +257,39 @@ class QFWDevice(Device):
             convert_ns=convert_ns,
         )
 
-    def _plan(self, tape: Any) -> tuple[Plan, list[Any]]:
+    def _filled(self, job: Job, found: Sequence[Any], counts: dynamic.Counts) -> list[Any]:
+        """Rows whose shots all have the outcomes that are postselected: more are run for those that have not."""
+        bindings = job.bindings()
+
+        def more(row: int, shots: int) -> Any:
+            task = self._task(job, 0, bindings[row : row + 1], shots)
+            return self._mesh.run(task, timeout=self._timeout).rows[0].memory
+
+        return [dynamic.fill(answer.memory, counts, job.shots, partial(more, row)) for row, answer in enumerate(found)]
+
+    def _plan(self, tape: Any, mode: str | None) -> tuple[Plan, list[Any]]:
         planner = self._planner
         if planner is None:
             tape = tape.map_to_standard_wires()
             planner = _planner(tuple(range(max(len(tape.wires), 1))))
         operations, values = planner.converter.structure(tape.operations)
-        measured = measurement_key(tape.measurements)
+        measured = measurement_key(tape)
         if measured is None or len(operations) > _MAX_CACHED_KEY:
-            return planner.plan(operations, tape), values
+            return self._made(planner, operations, tape, mode), values
         shots = tape.shots
-        key = (operations, measured, len(planner.wires), shots.shot_vector if shots else None)
+        key = (operations, measured, len(planner.wires), shots.shot_vector if shots else None, mode)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = planner.plan(operations, tape)
+            plan = self._plans[key] = self._made(planner, operations, tape, mode)
             if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
         return plan, values
+
+    def _made(self, planner: Planner, operations: Key, tape: Any, mode: str | None) -> Plan:
+        """A new plan. Deferred measurements may need more wires than the device has: they get qubits after these."""
+        if self._labels is not None and (more := [w for w in tape.wires if w not in self._labels]):
+            planner = _planner((*planner.wires, *more))
+        return planner.plan(operations, tape, mode)
 
 
 def _known_options(options: Mapping[str, str], devices: Sequence[qpi.Device]) -> dict[str, str]:

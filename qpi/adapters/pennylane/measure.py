@@ -15,9 +15,10 @@ import pennylane as qml
 from numpy.typing import NDArray
 from pennylane.devices.qubit.measure import measure as measure_state
 from pennylane.measurements import CountsMP, ExpectationMP, ProbabilityMP, SampleMP, StateMP, VarianceMP
-from pennylane.ops import LinearCombination, Prod, SProd, Sum
+from pennylane.ops import LinearCombination, MidMeasure, Prod, SProd, Sum
 
 from qfw.program import PauliSum, Program
+from qfw.qpi.adapters.pennylane.dynamic import Counts, Outcomes, value_key
 from qfw.qpi.adapters.pennylane.split import pauli_word
 from qfw.toolchain.formats.pennylane import Key, TapeConverter
 
@@ -35,6 +36,7 @@ class Plan:
     observables: tuple[PauliSum, ...]
     qubits: tuple[int, ...]  # of the probabilities, least significant first
     readers: tuple[Reader, ...]
+    fill: Counts | None = None  # which shots count: more are run for the others
 
     def read(self, row: Any) -> Any:
         """The result of one tape: bare for one measurement, else a tuple."""
@@ -43,14 +45,21 @@ class Plan:
         return tuple([reader(row) for reader in self.readers])
 
 
-def measurement_key(measurements: Sequence[Any]) -> Key | None:
+def measurement_key(tape: Any) -> Key | None:
     """A key that is equal only for measurements that read alike; None when one has no such key (do not cache)."""
     key: list[Hashable] = []
-    for m in measurements:
-        if m.mv is not None or m._eigvals is not None:
+    for m in tape.measurements:
+        if m._eigvals is not None:
             return None
         key.append(m.__class__)
-        if m.obs is None:
+        if m.mv is not None:
+            values = value_key(m.mv, tape.operations)
+            if values is None:
+                return None
+            key.append(values)
+            if m.__class__ is CountsMP:
+                key.append(m.all_outcomes)
+        elif m.obs is None:
             key.append(m.wires.labels)
             if m.__class__ is CountsMP:
                 key.append(m.all_outcomes)
@@ -88,10 +97,10 @@ class Planner:
         self.wires = qml.wires.Wires(wires)
         self._positions = {w: i for i, w in enumerate(wires)}
 
-    def plan(self, operations: Key, tape: Any) -> Plan:
+    def plan(self, operations: Key, tape: Any, postselect_mode: str | None = None) -> Plan:
         """The plan of a tape whose operations have the given key."""
         if tape.shots:
-            return _SampledPlan(self, tape).make(operations)
+            return _SampledPlan(self, tape, postselect_mode).make(operations)
         return _AnalyticPlan(self, tape).make(operations)
 
     def observable(self, sentence: Any) -> PauliSum | None:
@@ -190,13 +199,17 @@ def _big_endian(state: NDArray[np.complex128]) -> NDArray[np.complex128]:
 class _SampledPlan:
     """Gathers the basis changes and the measured wires of a tape with shots."""
 
-    def __init__(self, planner: Planner, tape: Any) -> None:
+    def __init__(self, planner: Planner, tape: Any, postselect_mode: str | None) -> None:
         self.planner = planner
         self.tape = tape
         self.shots = tape.shots.total_shots
+        self.middle = [op for op in tape.operations if isinstance(op, MidMeasure)]
+        self.mode = postselect_mode
         self.bins = [slice(lo, hi) for lo, hi in tape.shots.bins()] if tape.shots.has_partitioned_shots else None
         basis: dict[Any, str] = {}
         for m in tape.measurements:
+            if self.middle and m.mv is not None:
+                continue
             word = pauli_word(m.obs) if m.obs is not None else None
             basis.update(word if word is not None else dict.fromkeys(m.wires or planner.wires, "Z"))
         self.basis = basis
@@ -209,19 +222,29 @@ class _SampledPlan:
         program = converter.build(
             operations, num_qubits=len(self.planner.wires), rotations=rotations, measured=self.measured
         )
+        if self.middle:
+            return self._of_outcomes(program)
         fast = [self._from_counts(m) for m in self.tape.measurements]
         if self.bins is None and all(reader is not None for reader in fast):
             return Plan(program, ("counts",), (), (), tuple([self._counted(r) for r in fast if r is not None]))
-        return Plan(program, ("memory",), (), (), self._sample_readers())
-
-    def _sample_readers(self) -> tuple[Reader, ...]:
         order = qml.wires.Wires(self.measured)
-        count = len(self.measured)
+        readers = self._sample_readers(len(self.measured), lambda m, bits: m.process_samples(bits, wire_order=order))
+        return Plan(program, ("memory",), (), (), readers)
+
+    def _of_outcomes(self, program: Program) -> Plan:
+        """Measurements in the middle: their bits follow those of the wires."""
+        outcomes = Outcomes(self.middle, len(self.measured), self.mode)
+        order = qml.wires.Wires(self.measured)
+        count = len(self.measured) + len(self.middle)
+        readers = self._sample_readers(count, lambda m, bits: outcomes.read(m, bits, order))
+        fill = None
+        if outcomes.postselected and self.mode == "fill-shots":
+            fill = lambda memory: outcomes.valid(unpack(memory, count))  # noqa: E731
+        return Plan(program, ("memory",), (), (), readers, fill)
+
+    def _sample_readers(self, count: int, read: Callable[[Any, NDArray[Any]], Any]) -> tuple[Reader, ...]:
+        """Readers of shots of `count` bits."""
         measurements = self.tape.measurements
-
-        def read(m: Any, samples: NDArray[Any]) -> Any:
-            return m.process_samples(samples, wire_order=order)
-
         if self.bins is None:
             return tuple([lambda row, m=m: read(m, unpack(row.memory, count)) for m in measurements])
         bins = self.bins

@@ -30,7 +30,9 @@ from pennylane.measurements import (
     VarianceMP,
 )
 from pennylane.operation import StatePrepBase
+from pennylane.ops import Conditional
 
+from qfw.qpi.adapters.pennylane.dynamic import resolve_measurements
 from qfw.qpi.adapters.pennylane.gradients import keeps_parameters, pauli_observables
 from qfw.qpi.adapters.pennylane.shadows import shadows_from_samples
 from qfw.qpi.adapters.pennylane.split import (
@@ -114,6 +116,8 @@ def decomposes_in_batches(op: Any) -> bool:
 
 
 def _decomposer(op: Any) -> Sequence[Any]:
+    if isinstance(op, Conditional):
+        return [Conditional(op.meas_val, part) for part in _decomposer(op.base)]
     if not op.has_decomposition and op.has_matrix:
         return [qml.QubitUnitary(op.matrix(), wires=op.wires)]
     return op.decomposition()  # type: ignore[no-any-return]
@@ -130,8 +134,13 @@ def _nothing(op: Any) -> bool:
     return False
 
 
-def pipeline(name: str, wires: Any, adjoint: bool = False) -> Any:
-    """PennyLane's transforms for tapes that are not plain; `adjoint`: for derivatives by the runtime."""
+def pipeline(
+    name: str, wires: Any, *, adjoint: bool = False, mcm_method: str | None = None, follows: bool = False
+) -> Any:
+    """PennyLane's transforms for tapes that are not plain.
+
+    `adjoint`: for derivatives by the runtime; `follows`: the device runs branches.
+    """
     fits = _nothing if adjoint else broadcasts
     steps = qml.CompilePipeline()
     steps.add_transform(
@@ -140,9 +149,9 @@ def pipeline(name: str, wires: Any, adjoint: bool = False) -> Any:
         sample_measurements=lambda m: isinstance(m, SampleMeasurement | ClassicalShadowMP | ShadowExpvalMP),
         name=name,
     )
-    steps.add_transform(qml.defer_measurements, allow_postselect=False)
-    steps.add_transform(expand_broadcast, _nothing if adjoint else decomposes_in_batches)
     steps.add_transform(validate_device_wires, wires, name=name)
+    steps.add_transform(resolve_measurements, mcm_method, follows, wires, name)
+    steps.add_transform(expand_broadcast, _nothing if adjoint else decomposes_in_batches)
     if adjoint:
         steps.add_transform(pauli_observables)
     steps.add_transform(shadows_from_samples)
@@ -159,7 +168,6 @@ def pipeline(name: str, wires: Any, adjoint: bool = False) -> Any:
     )
     steps.add_transform(expand_broadcast, fits)
     steps.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
-    steps.add_transform(validate_device_wires, wires, name=name)
     return steps
 
 

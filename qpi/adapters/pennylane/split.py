@@ -12,7 +12,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.devices.preprocess import null_postprocessing
 from pennylane.measurements import CountsMP, ExpectationMP, ProbabilityMP, SampleMP, VarianceMP
-from pennylane.ops import PauliX, PauliY, PauliZ, Prod, Sum
+from pennylane.ops import MidMeasure, PauliX, PauliY, PauliZ, Prod, Sum
 
 Batch = tuple[Sequence[Any], Callable[[Any], Any]]
 
@@ -31,10 +31,12 @@ def pauli_word(obs: Any) -> dict[Any, str] | None:
     return None
 
 
-def is_plain_sampled(measurements: Sequence[Any]) -> bool:
-    """Whether one basis change per qubit serves all of these."""
+def is_plain_sampled(measurements: Sequence[Any], follows: bool = False) -> bool:
+    """Whether one basis change per qubit serves all of these; `follows`: measured values come with every shot."""
     basis: dict[Any, str] = {}
     for m in measurements:
+        if follows and m.mv is not None:
+            continue
         if m.__class__ not in (ExpectationMP, VarianceMP, ProbabilityMP, SampleMP, CountsMP):
             return False
         if m.obs is None:
@@ -50,6 +52,11 @@ def is_plain_sampled(measurements: Sequence[Any]) -> bool:
             if basis.setdefault(wire, letter) != letter:
                 return False
     return True
+
+
+def measures_in_the_middle(tape: Any) -> bool:
+    """Whether measurements of the tape were not deferred."""
+    return any(isinstance(op, MidMeasure) for op in tape.operations)
 
 
 def stack(results: Sequence[Any]) -> Any:
@@ -84,23 +91,26 @@ def split_sampled(tape: Any) -> Batch:
     probabilities) are measured alone: PennyLane splits sums for expectation values only.
     """
     measurements = tape.measurements
-    if not tape.shots or is_plain_sampled(measurements):
+    follows = measures_in_the_middle(tape)
+    if not tape.shots or is_plain_sampled(measurements, follows):
         return (tape,), null_postprocessing
     known = {i: value for i, m in enumerate(measurements) if (value := _constant(m)) is not None}
     alone = [i for i, m in enumerate(measurements) if i not in known and _takes_a_sum_whole(m)]
-    if not known and not alone:
+    values = [i for i, m in enumerate(measurements) if follows and m.mv is not None]
+    if not known and not alone and not values:
         return qml.transforms.split_non_commuting(tape)  # type: ignore[no-any-return]
-    left = [i for i in range(len(measurements)) if i not in known and i not in alone]
-    tapes = [tape.copy(measurements=[measurements[i]]) for i in alone]
+    left = [i for i in range(len(measurements)) if i not in known and i not in alone and i not in values]
+    own = [[i] for i in alone] + ([values] if values else [])
+    tapes = [tape.copy(measurements=[measurements[i] for i in where]) for where in own]
     others, post = (), null_postprocessing
     if left:
         others, post = qml.transforms.split_non_commuting(tape.copy(measurements=[measurements[i] for i in left]))
 
     def merged(results: Sequence[Any]) -> Any:
         groups = [([i], _everywhere(tape, value)) for i, value in known.items()]
-        groups += [([i], result) for i, result in zip(alone, results, strict=False)]
+        groups += list(zip(own, results, strict=False))
         if left:
-            groups.append((left, post(results[len(alone) :])))
+            groups.append((left, post(results[len(own) :])))
         return merge(tape.shots, groups)
 
     return (*tapes, *others), merged
@@ -128,12 +138,12 @@ def _takes_a_sum_whole(m: Any) -> bool:
 @qml.transform
 def diagonalize(tape: Any) -> Batch:
     """Turns observables of a sampled tape other than Pauli words into a basis change and measured eigenvalues."""
-    if not tape.shots or is_plain_sampled(tape.measurements):
+    if not tape.shots or is_plain_sampled(tape.measurements, measures_in_the_middle(tape)):
         return (tape,), null_postprocessing
     rotations: list[Any] = []
     done: set[tuple[Any, ...]] = set()
     for m in tape.measurements:
-        gates = m.diagonalizing_gates()
+        gates = m.diagonalizing_gates() if m.mv is None else ()
         basis = tuple((op.name, op.wires.labels, *(qml.math.asarray(d).tobytes() for d in op.data)) for op in gates)
         if basis not in done:  # measurements of one basis share its change
             done.add(basis)
@@ -152,4 +162,14 @@ def _in_computational_basis(m: Any) -> Any:
     return type(m)(wires=m.wires, eigvals=m.eigvals())
 
 
-__all__ = ["PAULIS", "Batch", "diagonalize", "is_plain_sampled", "merge", "pauli_word", "split_sampled", "stack"]
+__all__ = [
+    "PAULIS",
+    "Batch",
+    "diagonalize",
+    "is_plain_sampled",
+    "measures_in_the_middle",
+    "merge",
+    "pauli_word",
+    "split_sampled",
+    "stack",
+]

@@ -60,15 +60,6 @@ def test_an_unknown_device_option() -> None:
         _device().setup_execution_config(ExecutionConfig(device_options={"colour": 1}))
 
 
-def test_a_method_for_measurements_that_is_not_there() -> None:
-    def circuit() -> object:
-        qml.measure(0)
-        return qml.expval(qml.Z(0))
-
-    with pytest.raises(DeviceError, match="tree-traversal"):
-        qml.QNode(circuit, _device(), mcm_method="tree-traversal")()
-
-
 def test_too_many_qubits_say_what_is_needed() -> None:
     device = _device(60)
     with pytest.raises((ResourceExhausted, InvalidArgument)) as caught:
