@@ -172,38 +172,41 @@ class QFWDevice(Device):
 
     def compute_derivatives(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """The Jacobian of each tape with respect to its trainable numbers."""
-        return self.execute_and_compute_derivatives(circuits)[1]
+        return self._differentiate(circuits)[1]
 
     def execute_and_compute_derivatives(self, circuits: Any, execution_config: ExecutionConfig | None = None) -> Any:
         """Results and Jacobians, of one task for each structure of tape."""
+        return self._differentiate(circuits)
+
+    def compute_vjp(self, circuits: Any, cotangents: Any, execution_config: ExecutionConfig | None = None) -> Any:
+        """For each tape, the cotangents of its results times its Jacobian."""
+        return tuple(map(gradients.vjp, circuits, cotangents, self._differentiate(circuits)[1]))
+
+    def execute_and_compute_vjp(
+        self, circuits: Any, cotangents: Any, execution_config: ExecutionConfig | None = None
+    ) -> Any:
+        """Results, and the cotangents times the Jacobians."""
+        results, jacobians = self._differentiate(circuits)
+        return results, tuple(map(gradients.vjp, circuits, cotangents, jacobians))
+
+    def compute_jvp(self, circuits: Any, tangents: Any, execution_config: ExecutionConfig | None = None) -> Any:
+        """For each tape, its Jacobian times the tangents of its trainable numbers."""
+        return tuple(map(gradients.jvp, circuits, tangents, self._differentiate(circuits)[1]))
+
+    def execute_and_compute_jvp(
+        self, circuits: Any, tangents: Any, execution_config: ExecutionConfig | None = None
+    ) -> Any:
+        """Results, and the Jacobians times the tangents."""
+        results, jacobians = self._differentiate(circuits)
+        return results, tuple(map(gradients.jvp, circuits, tangents, jacobians))
+
+    def _differentiate(self, circuits: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         wanted = [gradients.columns(tape) for tape in circuits]
         found = self._run(circuits, lambda plan, row: (plan.read(row), row), wanted)
         return tuple(result for result, _ in found), tuple(
             gradients.jacobian(row.gradients if columns else np.empty((len(tape.measurements), 0)))
             for (_, row), columns, tape in zip(found, wanted, circuits, strict=True)
         )
-
-    def compute_vjp(self, circuits: Any, cotangents: Any, execution_config: ExecutionConfig | None = None) -> Any:
-        """For each tape, the cotangents of its results times its Jacobian."""
-        return self.execute_and_compute_vjp(circuits, cotangents)[1]
-
-    def execute_and_compute_vjp(
-        self, circuits: Any, cotangents: Any, execution_config: ExecutionConfig | None = None
-    ) -> Any:
-        """Results, and the cotangents times the Jacobians."""
-        results, jacobians = self.execute_and_compute_derivatives(circuits)
-        return results, tuple(map(gradients.vjp, circuits, cotangents, jacobians))
-
-    def compute_jvp(self, circuits: Any, tangents: Any, execution_config: ExecutionConfig | None = None) -> Any:
-        """For each tape, its Jacobian times the tangents of its trainable numbers."""
-        return self.execute_and_compute_jvp(circuits, tangents)[1]
-
-    def execute_and_compute_jvp(
-        self, circuits: Any, tangents: Any, execution_config: ExecutionConfig | None = None
-    ) -> Any:
-        """Results, and the Jacobians times the tangents."""
-        results, jacobians = self.execute_and_compute_derivatives(circuits)
-        return results, tuple(map(gradients.jvp, circuits, tangents, jacobians))
 
     def _run(
         self,
@@ -251,7 +254,7 @@ class QFWDevice(Device):
             outputs=(*plan.outputs, "gradients") if job.columns else plan.outputs,
             observables=plan.observables,
             qubits=plan.qubits,
-            **({"gradient_parameters": job.columns} if job.columns else {}),
+            gradient_parameters=job.columns,
             seed=seed,
             options=self._options,
             convert_ns=convert_ns,
