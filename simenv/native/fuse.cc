@@ -224,7 +224,7 @@ class Fuser {
 
   void flush_phases() {
     std::vector<PlanOp> phases = std::exchange(phases_, {});
-    const uint64_t support = std::exchange(phases_support_, 0);
+    phases_support_ = 0;
     std::stable_sort(phases.begin(), phases.end(), [](const PlanOp& x, const PlanOp& y) { return x.mask < y.mask; });
     for (size_t i = 0; i < phases.size();) {
       size_t j = i + 1;

@@ -22,19 +22,17 @@ inline Vec load(const double* p) {
 inline void store(double* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 inline Vec broadcast(double x) { return x - Vec{}; }
 
-// Lanes permuted by exclusive or with X.
+// Lanes permuted by exclusive or with X. Chosen by the preprocessor: `if constexpr` does not keep every compiler from
+// looking at the other widths.
 template <unsigned X>
 inline Vec permute(Vec v) {
-  if constexpr (X == 0) {
-    return v;
-  } else if constexpr (kLanes == 8) {
-    return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, (2 ^ X) % kLanes, (3 ^ X) % kLanes, (4 ^ X) % kLanes,
-                                   (5 ^ X) % kLanes, (6 ^ X) % kLanes, (7 ^ X) % kLanes);
-  } else if constexpr (kLanes == 4) {
-    return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, (2 ^ X) % kLanes, (3 ^ X) % kLanes);
-  } else {
-    return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X);
-  }
+#if QFW_LANES == 8
+  return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, 2 ^ X, 3 ^ X, 4 ^ X, 5 ^ X, 6 ^ X, 7 ^ X);
+#elif QFW_LANES == 4
+  return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, 2 ^ X, 3 ^ X);
+#else
+  return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X);
+#endif
 }
 
 // All ones in the lanes l with (l & mask) == value.

@@ -30,6 +30,11 @@ def check_text(text: str, name: str | None) -> None:
             raise LimitExceeded(f"{name or '<text>'}:{line}: {word} of size {digits[:20]}; at most {limit} allowed")
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether a Rust extension gave up (Qiskit's parser does on numbers beyond 64 bits): such an error is no Exception."""
+    return type(error).__module__ == "pyo3_runtime"
+
+
 def parse_error(message: str, name: str | None, line: int | None, column: int | None) -> ParseError:
     """A ParseError whose text starts with file:line:column; `line` and `column` count from 1, None where unknown."""
     where = ":".join(str(part) for part in (name or "<text>", line, column) if part is not None)

@@ -326,7 +326,8 @@ def to_program(tape: Any, *, wires: Sequence[Hashable] | None = None) -> Convert
 
     `wires` is the wire order, by default the tape's own (sorted when the labels are integers). The wires of
     measurements in the computational basis (samples, counts, probabilities) are measured, in the order of the wires.
-    Raises PennyLane's DeviceError for an operation that it cannot decompose into rows of the gate table.
+    Raises PennyLane's DeviceError for an operation that it cannot decompose into rows of the gate table, InvalidArgument
+    for one whose parameters make no sense.
     """
     from pennylane.devices.preprocess import decompose
 
@@ -334,8 +335,11 @@ def to_program(tape: Any, *, wires: Sequence[Hashable] | None = None) -> Convert
     if wires is None and all(isinstance(w, int) for w in order):
         order = tuple(sorted(order))
     converter = TapeConverter(order)
-    [decomposed], _ = decompose(tape, stopping_condition=accepts, skip_initial_state_prep=False)
-    key, values = converter.structure(decomposed.operations)
+    try:
+        [decomposed], _ = decompose(tape, stopping_condition=accepts, skip_initial_state_prep=False)
+        key, values = converter.structure(decomposed.operations)
+    except (TypeError, ValueError) as error:  # a parameter that is no number
+        raise InvalidArgument(f"an operation of the tape cannot be worked out: {error}") from error
     sampled = {w for m in tape.measurements if _is_sampled(m) for w in (m.wires or order)}
     program = converter.build(key, measured=[w for w in order if w in sampled])
     return Converted(program, bindings=np.atleast_2d(rows(values)))

@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit, qasm2
 
 from qfw.toolchain.formats import qiskit as circuits
 from qfw.toolchain.formats.converted import Converted
-from qfw.toolchain.formats.limits import check_text, parse_error
+from qfw.toolchain.formats.limits import check_text, is_panic, parse_error
 
 _WHERE = re.compile(r"^<input>:(\d+),(\d+): ", re.DOTALL)
 
@@ -44,3 +44,7 @@ def to_circuit(text: str, *, name: str | None = None) -> QuantumCircuit:
         raise parse_error(message[found.end() :], name, int(found[1]), int(found[2]) + 1) from e
     except (RecursionError, OverflowError, ValueError) as e:
         raise parse_error(f"{type(e).__name__}: {e}", name, None, None) from e
+    except BaseException as e:
+        if not is_panic(e):
+            raise
+        raise parse_error(f"the parser gave up: {e}", name, None, None) from e
