@@ -29,6 +29,7 @@ pybind11::object context_to(UserContext& context);  // None when there was none
 
 using ResultPtr = std::shared_ptr<const qpm::Result>;
 pybind11::list results_to(std::vector<qpm::Result>&& results);
+pybind11::object failure_to(const qpm::Failure& failure);  // (code, message, transient, retry_after), or None
 
 // The same object, but destroyed without the global lock: ending a session waits for threads that may want the lock.
 template <class T>

@@ -15,16 +15,19 @@ qpm::Order order_from(const std::string& word) {
   throw Error(ErrorCode::kInvalidArgument, "order is \"" + word + "\"; allowed: parallel, sequential");
 }
 
-std::shared_ptr<Stream> make_stream(Context& context, const Mesh& mesh, const std::string& order,
-                                    std::shared_ptr<CompletionQueue> completions) {
+using QueuePtr = std::shared_ptr<CompletionQueue>;
+
+std::shared_ptr<Stream> make_stream(Context& context, const Mesh& mesh, const std::string& order, QueuePtr tasks,
+                                    QueuePtr queries, QueuePtr barriers, QueuePtr errors) {
   const auto wanted = order_from(order);
   py::gil_scoped_release unlock;
-  return unlocked(std::shared_ptr<Stream>(context.stream(mesh, wanted, std::move(completions))));
+  const Queues queues{std::move(tasks), std::move(queries), std::move(barriers), std::move(errors)};
+  return unlocked(std::shared_ptr<Stream>(context.stream(mesh, wanted, queues)));
 }
 
 std::shared_ptr<Mesh> make_mesh(Context& context, std::vector<std::string> names, std::optional<bool> simulator,
-                                uint32_t min_qubits) {
-  return unlocked(context.mesh({std::move(names), simulator, min_qubits}));
+                                uint32_t min_qubits, bool all) {
+  return unlocked(context.mesh({std::move(names), simulator, min_qubits, all}));
 }
 
 }  // namespace
@@ -44,9 +47,10 @@ void bind_context(py::module_& m) {
       .def_property_readonly("window", &Context::window)
       .def("devices", &Context::devices, Unlocked())
       .def("device", &Context::device, "name"_a, Unlocked())
-      .def("mesh", &make_mesh, "names"_a, "simulator"_a, "min_qubits"_a, Unlocked())
+      .def("mesh", &make_mesh, "names"_a, "simulator"_a, "min_qubits"_a, "all"_a, Unlocked())
       .def("completion_queue", &Context::completion_queue, "capacity"_a, Unlocked())
-      .def("stream", &make_stream, "mesh"_a, "order"_a, "completions"_a)
+      .def("stream", &make_stream, "mesh"_a, "order"_a, "tasks"_a, "queries"_a, "barriers"_a, "errors"_a)
+      .def("cancel", &Context::cancel, Unlocked())
       .def("close", &Context::close, Unlocked());
   m.attr("DEFAULT_CAPACITY") = CompletionQueue::kDefaultCapacity;
   m.def("find_endpoint", []() -> py::object {

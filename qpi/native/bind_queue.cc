@@ -6,8 +6,17 @@ namespace py = pybind11;
 namespace qfw::qpi {
 namespace {
 
+// (id, kind, context, results, devices, failure); the last of them None for a success.
 py::tuple entry_to(Operation& operation) {
-  return py::make_tuple(operation.id, context_to(operation.context), results_to(std::move(operation.results)));
+  py::object devices = py::none();
+  if (operation.kind == Kind::kQuery) {
+    py::list found;
+    for (auto& info : operation.devices) found.append(Device(std::move(info)));
+    devices = std::move(found);
+  }
+  auto failure = failure_to(operation.failure());
+  return py::make_tuple(operation.id, static_cast<int>(operation.kind), context_to(operation.context),
+                        results_to(std::move(operation.results)), std::move(devices), std::move(failure));
 }
 
 // Waits for `count` entries and takes up to `most`; None when the head is an error. WaitTimeout takes nothing.
@@ -33,8 +42,7 @@ void put_back(CompletionQueue& queue, OperationId id, py::handle context, int co
   auto operation = std::make_unique<Operation>();
   operation->id = id;
   operation->context = context_from(context);
-  operation->results.resize(1);
-  operation->results[0].failure = {static_cast<ErrorCode>(code), message, false, 0.0};
+  operation->whole = {static_cast<ErrorCode>(code), message, false, 0.0};
   queue.put_back(std::move(operation));
 }
 
@@ -66,6 +74,7 @@ void bind_queue(py::module_& m) {
       .def("fd", &CompletionQueue::fd)
       .def("__len__", &CompletionQueue::size)
       .def_property_readonly("outstanding", &CompletionQueue::outstanding)
+      .def_property_readonly("closed", &CompletionQueue::closed)
       .def("close", &CompletionQueue::close);
 }
 

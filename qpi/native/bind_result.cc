@@ -53,11 +53,6 @@ py::dict counts_of(const qpm::Result& result, size_t index) {
   return counts;
 }
 
-py::object failure_to(const qpm::Failure& failure) {
-  if (!failure) return py::none();
-  return py::make_tuple(static_cast<int>(failure.code), failure.message, failure.transient, failure.retry_after_s);
-}
-
 py::tuple timing_to(const qpm::Timing& t) {
   return py::make_tuple(t.convert_ns, t.tools_ns, t.transfer_ns, t.queue_ns, t.dispatch_ns, t.execute_ns, t.return_ns);
 }
@@ -69,6 +64,11 @@ struct PyResult {
 const qpm::Result& of(py::handle self) { return *self.cast<const PyResult&>().result; }
 
 }  // namespace
+
+py::object failure_to(const qpm::Failure& failure) {
+  if (!failure) return py::none();
+  return py::make_tuple(static_cast<int>(failure.code), failure.message, failure.transient, failure.retry_after_s);
+}
 
 py::list results_to(std::vector<qpm::Result>&& results) {
   py::list out(results.size());

@@ -9,11 +9,10 @@ namespace qfw::qpi {
 namespace {
 
 // Waits for credit in slices, so that Ctrl-C gets through, and submits what fits each time.
-std::vector<OperationId> submit(Stream& stream, std::vector<Request>& requests, double timeout) {
+std::vector<OperationId> submit(Stream& stream, std::vector<Request>& requests, double timeout, bool placed = false) {
   std::vector<OperationId> ids;
-  const Deadline whole = Deadline::after_s(timeout);
   patiently(timeout, [&](Deadline slice) {
-    const auto made = stream.try_submit(std::span(requests).subspan(ids.size()), slice, whole);
+    const auto made = stream.try_submit(std::span(requests).subspan(ids.size()), slice, placed);
     ids.insert(ids.end(), made.begin(), made.end());
     return ids.size() == requests.size();
   });
@@ -46,10 +45,26 @@ std::vector<OperationId> submit_groups(Stream& stream, py::handle groups, double
     Request& request = requests.emplace_back();
     request.tasks = tasks_from(group.attr("tasks"));
     const auto tools_ns = group.attr("tools_ns").cast<uint64_t>();
-    for (Task& task : request.tasks) task.tools_ns = tools_ns;
+    const auto places = group.attr("places").cast<std::vector<uint32_t>>();  // none: all tasks are for place 0
+    for (size_t i = 0; i < request.tasks.size(); ++i) {
+      request.tasks[i].tools_ns = tools_ns;
+      if (i < places.size()) request.tasks[i].place = places[i];
+    }
     request.context = context_from(group);
   }
-  return submit(stream, requests, timeout);
+  return submit(stream, requests, timeout, true);
+}
+
+OperationId query(Stream& stream, std::vector<qpm::DeviceId> devices, py::handle context, double timeout) {
+  auto mine = context_from(context);
+  py::gil_scoped_release unlock;
+  return stream.query(std::move(devices), std::move(mine), Deadline::after_s(timeout));
+}
+
+OperationId barrier(Stream& stream, py::handle context, double timeout) {
+  auto mine = context_from(context);
+  py::gil_scoped_release unlock;
+  return stream.barrier(std::move(mine), Deadline::after_s(timeout));
 }
 
 }  // namespace
@@ -61,6 +76,9 @@ void bind_stream(py::module_& m) {
       .def("submit", &submit_one, "task"_a, "context"_a, "timeout"_a)
       .def("submit_many", &submit_many, "tasks"_a, "contexts"_a, "timeout"_a)
       .def("submit_groups", &submit_groups, "groups"_a, "timeout"_a)
+      .def("query", &query, "devices"_a, "context"_a, "timeout"_a)
+      .def("barrier", &barrier, "context"_a, "timeout"_a)
+      .def("credit_fd", &Stream::credit_fd)
       .def("cancel", &Stream::cancel, "operation"_a, Unlocked())
       .def("cancel_all", &Stream::cancel_all, Unlocked())
       .def(

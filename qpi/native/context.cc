@@ -80,7 +80,7 @@ std::shared_ptr<Mesh> Context::mesh(const MeshFilter& filter) {
                 "no device with at least " + std::to_string(filter.min_qubits) + " qubits" +
                     (filter.simulator ? (*filter.simulator ? " that is a simulator" : " that is a QPU") : "") +
                     "; there are: " + names_of(all));
-  return std::make_shared<Mesh>(router_, std::move(chosen));
+  return std::make_shared<Mesh>(router_, std::move(chosen), filter.all);
 }
 
 std::shared_ptr<CompletionQueue> Context::completion_queue(size_t capacity) {
@@ -92,9 +92,13 @@ std::shared_ptr<CompletionQueue> Context::completion_queue(size_t capacity) {
   return queue;
 }
 
+std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order, const Queues& queues) {
+  return std::make_unique<Stream>(mesh, order, queues);
+}
+
 std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order,
                                         std::shared_ptr<CompletionQueue> completions) {
-  return std::make_unique<Stream>(router_, mesh.ids(), order, std::move(completions));
+  return stream(mesh, order, Queues{std::move(completions), nullptr, nullptr, nullptr});
 }
 
 void Context::close() {

@@ -18,6 +18,7 @@ struct MeshFilter {
   std::vector<std::string> names;
   std::optional<bool> simulator;
   uint32_t min_qubits = 0;
+  bool all = false;  // a task runs on all of them, not on any
 };
 
 class Context {
@@ -35,7 +36,9 @@ class Context {
   Device device(const std::string& name);                     // kNotFound lists the names there are
   std::shared_ptr<Mesh> mesh(const MeshFilter& filter = {});  // kNotFound when nothing fits
   std::shared_ptr<CompletionQueue> completion_queue(size_t capacity = CompletionQueue::kDefaultCapacity);
+  std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, const Queues& queues);
   std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, std::shared_ptr<CompletionQueue> completions);
+  void cancel() { router_->cancel_everything(); }  // of all streams and runs; each completes as kCancelled
   uint32_t window() const noexcept { return router_->window(); }
   const std::shared_ptr<Router>& router() const noexcept { return router_; }
   void close();  // cancels everything, closes the queues; idempotent

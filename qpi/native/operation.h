@@ -1,4 +1,5 @@
-// One operation of a stream: a task, or a group of tasks (what a tool pipeline made of one), with one completion.
+// One operation of a stream, with one completion: a task, a group of tasks (what a tool pipeline made of one, or the
+// same task on several devices), a query of devices, or a barrier.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "qpi/native/deadline.h"
+#include "qpm/api/native/device_info.h"
 #include "qpm/api/native/result.h"
 
 namespace qfw::qpi {
@@ -44,14 +46,20 @@ class UserContext {
 class Receiver;
 struct StreamState;
 
-struct Operation {
-  OperationId id = 0;  // also the id of its first task
-  UserContext context;
-  std::vector<qpm::Result> results;  // one per task, in the order submitted
+enum class Kind : uint8_t { kTask, kQuery, kBarrier };
 
-  // The first failure among the results; its code is kOk when all went well.
+struct Operation {
+  OperationId id = 0;
+  Kind kind = Kind::kTask;
+  UserContext context;
+  std::vector<qpm::Result> results;      // one per task, in the order submitted
+  std::vector<qpm::DeviceInfo> devices;  // of a query
+  qpm::Failure whole;  // of a query or barrier; of a task on several devices, naming those that failed
+
+  // Why it failed: the first failure among the results; its code is kOk when all went well.
   const qpm::Failure& failure() const noexcept {
     static const qpm::Failure none;
+    if (whole) return whole;
     for (const auto& r : results)
       if (r.failure) return r.failure;
     return none;
@@ -60,9 +68,11 @@ struct Operation {
   // The router's own, under its lock.
   std::shared_ptr<StreamState> stream;
   std::shared_ptr<Receiver> receiver;
-  std::vector<qpm::TaskId> tasks;
+  std::shared_ptr<Receiver> errors;  // takes it when it failed, if there is one
+  std::vector<qpm::TaskId> tasks;    // those that were sent
   size_t remaining = 0;
   bool finished = false;
+  bool cancelled = false;
   Clock::time_point start;
   Operation* previous = nullptr;  // outstanding operations of the stream, in submission order
   Operation* next = nullptr;
@@ -79,6 +89,18 @@ class Receiver {
   virtual void unreserve(size_t count) noexcept = 0;
   // From any thread, under the router's lock: only stores and wakes.
   virtual void deliver(OperationPtr operation) noexcept = 0;
+};
+
+// A stream's queues by kind. A kind without a queue of its own uses that of the tasks; errors without one stay in the
+// queue of their kind; what has no queue at all is dropped as it comes.
+struct Receivers {
+  std::shared_ptr<Receiver> tasks, queries, barriers, errors;
+
+  const std::shared_ptr<Receiver>& of(Kind kind) const noexcept {
+    if (kind == Kind::kQuery && queries) return queries;
+    if (kind == Kind::kBarrier && barriers) return barriers;
+    return tasks;
+  }
 };
 
 }  // namespace qfw::qpi

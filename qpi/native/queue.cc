@@ -1,11 +1,6 @@
 #include "qpi/native/queue.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <string>
 
 #include "qpi/native/router.h"
@@ -18,11 +13,8 @@ CompletionQueue::CompletionQueue(size_t capacity, std::weak_ptr<Router> router)
     throw Error(ErrorCode::kInvalidArgument, "a completion queue's capacity is 0; it must be at least 1");
 }
 
-CompletionQueue::~CompletionQueue() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 void CompletionQueue::reserve(size_t count) {
+  fork_guard_.check("this completion queue");
   Lock lock(mutex_);
   if (closed_) throw Error(ErrorCode::kClosed, "the completion queue is closed");
   const size_t held = entries_.size() + expected_;
@@ -47,7 +39,7 @@ void CompletionQueue::deliver(OperationPtr operation) noexcept {
   const bool failed = static_cast<bool>(operation->failure());
   if (failed) errors_.push_back(popped_ + entries_.size());
   entries_.push_back(std::move(operation));
-  update_fd();
+  update_level();
   if (waiters_ > 0 && (failed || expected_ == 0 || entries_.size() >= wake_at_)) arrived_.notify_all();
 }
 
@@ -94,6 +86,7 @@ OperationPtr CompletionQueue::pop() {
 }
 
 ReadStatus CompletionQueue::read(std::vector<OperationPtr>& out, size_t max, size_t at_least, Deadline deadline) {
+  fork_guard_.check("this completion queue");
   Lock lock(mutex_);
   bool signalled = false;
   if (!await(lock, deadline.poll() ? 1 : std::max<size_t>(at_least, 1), deadline, signalled))
@@ -105,16 +98,17 @@ ReadStatus CompletionQueue::read(std::vector<OperationPtr>& out, size_t max, siz
   }
   out.reserve(out.size() + count);
   for (size_t i = 0; i < count; ++i) out.push_back(pop());
-  update_fd();
+  update_level();
   return ReadStatus::kEntries;
 }
 
 OperationPtr CompletionQueue::read_error() {
+  fork_guard_.check("this completion queue");
   Lock lock(mutex_);
   if (errors_.empty() || errors_.front() != popped_) return nullptr;
   errors_.pop_front();
   auto head = pop();
-  update_fd();
+  update_level();
   return head;
 }
 
@@ -123,11 +117,12 @@ void CompletionQueue::put_back(OperationPtr operation) {
   --popped_;  // may wrap: positions are only compared with one another
   errors_.push_front(popped_);
   entries_.push_front(std::move(operation));
-  update_fd();
+  update_level();
   arrived_.notify_all();
 }
 
 bool CompletionQueue::wait(Deadline deadline) {
+  fork_guard_.check("this completion queue");
   Lock lock(mutex_);
   bool signalled = false;
   return await(lock, 1, deadline, signalled);
@@ -145,23 +140,14 @@ uint64_t CompletionQueue::signals() const {
 }
 
 int CompletionQueue::fd() {
+  fork_guard_.check("this completion queue");
   Lock lock(mutex_);
-  if (fd_ < 0) {
-    fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd_ < 0)
-      throw Error(ErrorCode::kResourceExhausted,
-                  std::string("no eventfd for the completion queue: ") + strerror(errno));
-    update_fd();
-  }
-  return fd_;
+  return level_.fd(!entries_.empty() || closed_, "a completion queue");
 }
 
-void CompletionQueue::update_fd() noexcept {
-  if (fd_ < 0 || fd_set_ == !entries_.empty()) return;
-  fd_set_ = !fd_set_;
-  uint64_t one = 1;
-  const auto done = fd_set_ ? ::write(fd_, &one, sizeof one) : ::read(fd_, &one, sizeof one);
-  (void)done;  // neither can fail: the counter is 0 or 1
+bool CompletionQueue::closed() const {
+  Lock lock(mutex_);
+  return closed_;
 }
 
 size_t CompletionQueue::size() const {
@@ -175,8 +161,10 @@ size_t CompletionQueue::outstanding() const {
 }
 
 void CompletionQueue::close() {
+  if (fork_guard_.forked()) return;
   Lock lock(mutex_);
   closed_ = true;
+  update_level();
   arrived_.notify_all();
 }
 

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <vector>
 
+#include "qpi/native/fork.h"
+#include "qpi/native/level.h"
 #include "qpi/native/operation.h"
 
 namespace qfw::qpi {
@@ -27,7 +29,6 @@ class CompletionQueue : public Receiver {
 
   // `capacity` bounds operations outstanding plus entries unread. A waiting reader helps `router`'s runtime.
   explicit CompletionQueue(size_t capacity = kDefaultCapacity, std::weak_ptr<Router> router = {});
-  ~CompletionQueue() override;
 
   void reserve(size_t count) override;
   void unreserve(size_t count) noexcept override;
@@ -41,18 +42,20 @@ class CompletionQueue : public Receiver {
   bool wait(Deadline deadline);           // until an entry is there; false at the deadline or when signalled
   void signal();                          // wakes every waiting call once
   uint64_t signals() const;               // how often signal() was called
-  int fd();                               // an eventfd, readable exactly while entries are there; the queue's own
+  int fd();                               // readable exactly while entries are there, or the queue is closed; its own
   size_t size() const;                    // entries there
   size_t outstanding() const;             // operations whose entry is still to come
-  void close();                           // waiting calls end; entries already there can still be read
+  bool closed() const;
+  void close();  // waiting calls end; entries already there can still be read
 
  private:
   using Lock = std::unique_lock<std::mutex>;
   bool await(Lock& lock, size_t at_least, Deadline deadline, bool& signalled);
   bool ready(size_t at_least) const noexcept;
-  void update_fd() noexcept;
+  void update_level() noexcept { level_.set(!entries_.empty() || closed_); }
   OperationPtr pop();
 
+  const ForkGuard fork_guard_;
   const size_t capacity_;
   const std::weak_ptr<Router> router_;
   mutable std::mutex mutex_;
@@ -64,8 +67,7 @@ class CompletionQueue : public Receiver {
   size_t waiters_ = 0;
   size_t wake_at_ = 0;  // the least number of entries a waiter needs
   uint64_t signals_ = 0;
-  int fd_ = -1;
-  bool fd_set_ = false;
+  Level level_;
   bool closed_ = false;
 };
 

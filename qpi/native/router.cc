@@ -1,21 +1,13 @@
 #include "qpi/native/router.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <string>
 #include <utility>
 
+#include "qpi/native/router_inner.h"
+
 namespace qfw::qpi {
 namespace {
-
-std::atomic<uint64_t> fork_generation{0};
-
-uint64_t watch_forks() {
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); });
-  (void)registered;
-  return fork_generation.load();
-}
 
 uint64_t nanoseconds(Clock::duration d) noexcept {
   return static_cast<uint64_t>(std::max<int64_t>(0, std::chrono::nanoseconds(d).count()));
@@ -33,13 +25,6 @@ void settle(qpm::Timing& t, uint64_t wall, uint64_t convert_ns, uint64_t tools_n
 
 }  // namespace
 
-// What must be destroyed only after the lock is gone: destroying a caller's context may run the caller's code.
-struct Router::Garbage {
-  std::vector<OperationPtr> operations;
-  std::vector<std::shared_ptr<Receiver>> receivers;
-  bool wake = false;
-};
-
 std::shared_ptr<Router> Router::over(std::shared_ptr<qpm::Session> session) {
   std::shared_ptr<Router> router(new Router(session));
   session->set_sink([weak = std::weak_ptr<Router>(router)](std::vector<qpm::Completion>&& completions) {
@@ -49,14 +34,9 @@ std::shared_ptr<Router> Router::over(std::shared_ptr<qpm::Session> session) {
 }
 
 Router::Router(std::shared_ptr<qpm::Session> session)
-    : generation_(watch_forks()), window_(std::max(1u, session->window())), session_(std::move(session)), ring_(64) {}
+    : window_(std::max(1u, session->window())), session_(std::move(session)) {}
 
 Router::~Router() { close(); }
-
-void Router::check_alive() const {
-  if (generation_ != fork_generation.load(std::memory_order_relaxed))
-    throw Error(ErrorCode::kClosed, "this context was made before a fork(); the child must connect anew");
-}
 
 void Router::check_open(const StreamState* stream) const {
   if (closed_) throw Error(ErrorCode::kClosed, "the context is closed");
@@ -75,66 +55,45 @@ size_t Router::outstanding() const {
   return outstanding_;
 }
 
-std::shared_ptr<StreamState> Router::open(std::span<const qpm::DeviceId> devices, qpm::Order order) {
+std::shared_ptr<StreamState> Router::open(std::span<const qpm::DeviceInfo> devices, qpm::Order order, bool all) {
   auto live = session();
   auto stream = std::make_shared<StreamState>();
   stream->order = order;
+  for (const auto& device : devices) {
+    stream->devices.push_back(device.id);
+    stream->names.push_back(device.name);
+  }
   {
     Lock lock(mutex_);
-    stream->id = ++next_stream_;
+    for (size_t i = 0; i < (all ? devices.size() : 1); ++i) stream->ids.push_back(++next_stream_);
   }
-  live->open_stream(stream->id, devices, order);
+  for (size_t i = 0; i < stream->ids.size(); ++i)
+    live->open_stream(stream->ids[i], all ? std::span(&stream->devices[i], 1) : std::span(stream->devices), order);
   return stream;
 }
 
 void Router::close(StreamState& stream) {
-  if (generation_ != fork_generation.load()) return;
+  if (fork_guard_.forked()) return;
   std::shared_ptr<qpm::Session> live;
+  Garbage garbage;
   {
     Lock lock(mutex_);
     if (stream.closed) return;
     stream.closed = true;
     live = session_;
+    drop_held(stream, nullptr, {ErrorCode::kCancelled, "the stream was closed", false, 0.0}, garbage);
     changed_.notify_all();
   }
-  if (live) live->close_stream(stream.id);
-}
-
-// ---- slots -----------------------------------------------------------------------------------------------------
-
-Router::Slot* Router::find(qpm::TaskId id) {
-  Slot& slot = ring_[id & (ring_.size() - 1)];
-  return slot.operation && slot.id == id ? &slot : nullptr;
-}
-
-void Router::grow() {
-  std::vector<Slot> larger(ring_.size() * 2);  // distinct modulo the old size means distinct modulo the new one
-  for (Slot& slot : ring_)
-    if (slot.operation) larger[slot.id & (larger.size() - 1)] = slot;
-  ring_.swap(larger);
-}
-
-Router::Slot& Router::allocate() {
-  if (used_ * 2 >= ring_.size()) grow();
-  for (;;) {
-    Slot& slot = ring_[++next_id_ & (ring_.size() - 1)];
-    if (slot.operation) continue;  // a task that has been running for a whole turn of the ring
-    slot = Slot{};
-    slot.id = next_id_;
-    ++used_;
-    return slot;
-  }
-}
-
-void Router::free_slots(Operation* operation) {
-  for (qpm::TaskId id : operation->tasks)
-    if (Slot* slot = find(id)) {
-      slot->operation = nullptr;
-      --used_;
-    }
+  if (!live) return;
+  for (const qpm::StreamId id : stream.ids) live->close_stream(id);
 }
 
 // ---- the list of a stream's outstanding operations -----------------------------------------------------------------
+
+void Router::free_slots(Operation* operation) {
+  for (qpm::TaskId id : operation->tasks)
+    if (Slot* slot = slots_.find(id)) slots_.free(*slot);
+}
 
 void Router::link(Operation* operation) {
   StreamState& stream = *operation->stream;
@@ -159,9 +118,18 @@ void Router::on_completions(std::vector<qpm::Completion>&& completions) {
   const auto now = Clock::now();
   Lock lock(mutex_);
   for (auto& completion : completions)
-    if (Slot* slot = find(completion.task)) store(*slot, std::move(completion.result), now, garbage);
-  if (waiters_ > 0 && (garbage.wake || window_ - outstanding_ >= wanted_)) changed_.notify_all();
+    if (Slot* slot = slots_.find(completion.task)) store(*slot, std::move(completion.result), now, garbage);
+  notify();
   lock.unlock();
+}
+
+void Router::notify() {
+  if (waiters_ > 0 && credit() >= wanted_) changed_.notify_all();
+  credit_level_.set(credit() > 0 && held_ < window_);
+  if (backlogs_.empty() || closed_) return;
+  if (std::none_of(backlogs_.begin(), backlogs_.end(), [&](const auto& s) { return can_go(*s); })) return;
+  if (!backlog_thread_.joinable()) backlog_thread_ = std::thread([self = shared_from_this()] { self->run_backlog(); });
+  backlog_wake_.notify_one();
 }
 
 void Router::store(Slot& slot, qpm::Result&& result, Clock::time_point now, Garbage& garbage) {
@@ -174,23 +142,51 @@ void Router::store(Slot& slot, qpm::Result&& result, Clock::time_point now, Garb
   if (--operation->remaining == 0) finish(operation, garbage);
 }
 
+// Of a task on several devices: one failure that names those that failed.
+void Router::summarize(Operation& operation) {
+  const auto& names = operation.stream->names;
+  if (operation.kind != Kind::kTask || operation.stream->ids.size() < 2) return;
+  const size_t each = std::max<size_t>(1, operation.results.size() / names.size());
+  std::string words;
+  size_t failed = 0;
+  for (size_t i = 0, last = names.size(); i < operation.results.size(); ++i) {
+    const auto& failure = operation.results[i].failure;
+    const size_t place = std::min(i / each, names.size() - 1);
+    if (!failure || place == last) continue;
+    last = place;
+    ++failed;
+    if (!operation.whole) operation.whole = failure;
+    words += (words.empty() ? "" : "; ") + names[place] + ": " + failure.message;
+  }
+  if (failed)
+    operation.whole.message =
+        std::to_string(failed) + " of " + std::to_string(names.size()) + " devices failed: " + words;
+}
+
 void Router::finish(Operation* operation, Garbage& garbage) {
   free_slots(operation);
   operation->finished = true;
-  if (operation->stream->order == qpm::Order::kParallel) return deliver(operation, garbage);
+  summarize(*operation);
+  if (!operation->stream->sequential()) return deliver(operation, garbage);
   auto stream = operation->stream;  // a cancelled task may be done before the one ahead of it
   while (stream->first && stream->first->finished) deliver(stream->first, garbage);
 }
 
 void Router::deliver(Operation* operation, Garbage& garbage) {
   unlink(operation);
-  if (operation->stream->outstanding == 0) garbage.wake = true;
+  if (operation->stream->outstanding == 0 && waiters_ > 0) changed_.notify_all();
   OperationPtr owned(operation);
-  if (!owned->receiver) {
+  auto receiver = std::move(owned->receiver);
+  auto errors = std::move(owned->errors);
+  if (errors && owned->failure()) receiver.swap(errors);
+  if (errors) {
+    errors->unreserve(1);
+    garbage.receivers.push_back(std::move(errors));
+  }
+  if (!receiver) {
     garbage.operations.push_back(std::move(owned));
     return;
   }
-  auto receiver = std::move(owned->receiver);
   receiver->deliver(std::move(owned));
   garbage.receivers.push_back(std::move(receiver));
 }
@@ -198,6 +194,7 @@ void Router::deliver(Operation* operation, Garbage& garbage) {
 // ---- waiting -------------------------------------------------------------------------------------------------------
 
 bool Router::help() {
+  if (fork_guard_.forked()) return false;
   std::shared_ptr<qpm::Session> live;
   {
     Lock lock(mutex_);
@@ -206,172 +203,144 @@ bool Router::help() {
   return live && live->help();
 }
 
-// Until `credit` more tasks fit into the window, or, for credit 0, until the stream has nothing outstanding.
-bool Router::await(Lock& lock, Deadline deadline, const StreamState* stream, size_t credit) {
-  const auto reached = [&] { return credit ? window_ - outstanding_ >= credit : stream->outstanding == 0; };
-  while (!reached()) {
-    if (credit) check_open(stream);
-    if (deadline.passed()) return false;
-    auto live = session_;
-    lock.unlock();
-    const bool helped = live && live->help();
-    live.reset();
-    lock.lock();
-    if (helped || reached() || (credit && (closed_ || stream->closed))) continue;
-    if (waiters_++ == 0) wanted_ = window_;
-    if (credit) wanted_ = std::min(wanted_, credit);
-    const bool more = deadline.sleep(changed_, lock);
-    --waiters_;
-    if (!more && !reached()) return false;
-  }
-  return true;
-}
-
 bool Router::wait_credit(size_t count, Deadline deadline) {
   check_alive();
   static const StreamState any;
+  const size_t wanted = std::clamp<size_t>(count, 1, window_);
   Lock lock(mutex_);
   check_open(nullptr);
-  return await(lock, deadline, &any, std::clamp<size_t>(count, 1, window_));
+  return await(lock, deadline, wanted, &any, [&] { return credit() >= wanted; });
 }
 
 bool Router::wait(StreamState& stream, Deadline deadline) {
   check_alive();
   Lock lock(mutex_);
-  return await(lock, deadline, &stream, 0);
+  return await(lock, deadline, 0, nullptr, [&] { return stream.outstanding == 0; });
 }
 
-// ---- submission ----------------------------------------------------------------------------------------------------
-
-Operation* Router::admit(const std::shared_ptr<StreamState>& stream, Request& request,
-                         const std::shared_ptr<Receiver>& receiver) {
-  auto* operation = new Operation;
-  if (receiver) operation->context = std::move(request.context);  // no queue bound, nothing kept
-  operation->results.resize(request.tasks.size());
-  operation->stream = stream;
-  operation->receiver = receiver;
-  operation->tasks.reserve(request.tasks.size());
-  operation->remaining = request.tasks.size();
-  operation->start = Clock::now();
-  link(operation);
-  return operation;
+int Router::credit_fd() {
+  check_alive();
+  Lock lock(mutex_);
+  return credit_level_.fd(credit() > 0 && held_ < window_, "the credit of a context");
 }
 
-void Router::number(Operation* operation, Task& task, std::vector<qpm::Task>& message) {
-  Slot& slot = allocate();
-  slot.operation = operation;
-  slot.index = static_cast<uint32_t>(operation->tasks.size());
-  slot.convert_ns = task.convert_ns;
-  slot.tools_ns = task.tools_ns;
-  if (operation->tasks.empty()) operation->id = slot.id;
-  operation->tasks.push_back(slot.id);
-  ++outstanding_;
-  task.task.id = slot.id;
-  task.task.stream = operation->stream->id;
-  message.push_back(std::move(task.task));
+// ---- cancelling and closing ----------------------------------------------------------------------------------------
+
+namespace {
+const qpm::Failure kCancelled{ErrorCode::kCancelled, "the task was cancelled before it was sent", false, 0.0};
 }
 
-// Hands a message over without the lock; false leaves the reason in `failure`.
-bool Router::hand_over(Lock& lock, std::vector<qpm::Task>&& message, qpm::Failure& failure) {
-  auto live = session_;
+void Router::cancel_tasks(const std::vector<qpm::TaskId>& tasks) {
+  if (tasks.empty()) return;
+  std::shared_ptr<qpm::Session> live;
+  {
+    Lock lock(mutex_);
+    live = session_;
+  }
+  if (live) live->cancel(tasks);
+}
+
+Operation* Router::find(const StreamState& stream, OperationId id) {
+  if (const Slot* slot = slots_.find(id); slot && slot->operation->id == id)
+    return slot->operation->stream.get() == &stream ? slot->operation : nullptr;
+  for (Operation* o = stream.first; o; o = o->next)  // one that had to wait has an id that is no task's
+    if (o->id == id) return o;
+  return nullptr;
+}
+
+void Router::cancel(StreamState& stream, OperationId id) {
+  check_alive();
+  std::vector<qpm::TaskId> tasks;
+  Garbage garbage;
+  {
+    Lock lock(mutex_);
+    check_open(nullptr);
+    Operation* operation = find(stream, id);
+    if (!operation || operation->finished)
+      throw Error(ErrorCode::kNotFound, "operation " + std::to_string(id) + " is not outstanding in this stream");
+    tasks = operation->tasks;
+    operation->cancelled = true;
+    drop_held(stream, operation, kCancelled, garbage);
+    notify();
+  }
+  cancel_tasks(tasks);
+}
+
+void Router::cancel_all(StreamState& stream) {
+  check_alive();
+  std::vector<qpm::TaskId> tasks;
+  Garbage garbage;
+  {
+    Lock lock(mutex_);
+    if (closed_) return;
+    for (Operation* o = stream.first; o; o = o->next) {
+      if (o->finished) continue;
+      o->cancelled = true;
+      tasks.insert(tasks.end(), o->tasks.begin(), o->tasks.end());
+    }
+    drop_held(stream, nullptr, kCancelled, garbage);
+    notify();
+  }
+  cancel_tasks(tasks);
+}
+
+void Router::cancel_everything() {
+  check_alive();
+  std::vector<qpm::TaskId> tasks;
+  Garbage garbage;
+  {
+    Lock lock(mutex_);
+    check_open(nullptr);
+    for (const Slot& slot : slots_.all()) {
+      if (!slot.operation || slot.done) continue;
+      slot.operation->cancelled = true;
+      tasks.push_back(slot.id);
+    }
+    for (const auto& stream : std::vector(backlogs_)) drop_held(*stream, nullptr, kCancelled, garbage);
+    notify();
+  }
+  std::sort(tasks.begin(), tasks.end());  // as they were submitted
+  cancel_tasks(tasks);
+}
+
+std::vector<size_t> Router::unfinished(StreamState& stream, OperationId id) {
+  Lock lock(mutex_);
+  std::vector<size_t> missing;
+  const Operation* operation = find(stream, id);
+  if (!operation) return missing;
+  for (size_t i = 0; i < operation->results.size(); ++i) {
+    const Slot* part = i < operation->tasks.size() ? slots_.find(operation->tasks[i]) : nullptr;
+    if (!part || !part->done) missing.push_back(i);
+  }
+  return missing;
+}
+
+void Router::close() {
+  std::shared_ptr<qpm::Session> live;
+  if (fork_guard_.forked()) {  // the threads behind this session live in the parent
+    if (session_) new std::shared_ptr<qpm::Session>(std::move(session_));
+    if (backlog_thread_.joinable()) new std::thread(std::move(backlog_thread_));
+    return;
+  }
+  {
+    Lock lock(mutex_);
+    if (closed_) return;
+    closed_ = true;
+    live = std::move(session_);
+    session_.reset();
+    changed_.notify_all();
+  }
+  live->close();
+  stop_backlog();
+  const qpm::Failure reason{ErrorCode::kCancelled, "the context was closed", false, 0.0};
+  Garbage garbage;
+  const auto now = Clock::now();
+  Lock lock(mutex_);
+  for (const auto& stream : std::vector(backlogs_)) drop_held(*stream, nullptr, reason, garbage);
+  for (Slot& slot : slots_.all())  // whatever the transport has left without an end
+    if (slot.operation && !slot.done) store(slot, failed(reason), now, garbage);
+  changed_.notify_all();
   lock.unlock();
-  try {
-    if (!live) throw Error(ErrorCode::kClosed, "the context is closed");
-    live->submit(std::move(message));
-  } catch (const Error& e) {
-    failure = qpm::Failure::of(e);
-  }
-  lock.lock();
-  return !failure;
-}
-
-// Operations that never reached the runtime disappear without a completion (unless close() completed them meanwhile).
-void Router::withdraw(std::span<const OperationId> ids, Garbage& garbage) {
-  for (OperationId id : ids) {
-    Slot* slot = find(id);
-    if (!slot) continue;
-    Operation* operation = slot->operation;
-    for (qpm::TaskId task : operation->tasks)
-      if (const Slot* part = find(task); part && !part->done) --outstanding_;
-    free_slots(operation);
-    unlink(operation);
-    OperationPtr owned(operation);
-    if (owned->receiver) owned->receiver->unreserve(1);
-    garbage.operations.push_back(std::move(owned));
-  }
-  if (waiters_ > 0) changed_.notify_all();
-}
-
-size_t Router::send_singles(Lock& lock, const std::shared_ptr<StreamState>& stream, std::span<Request> requests,
-                            const std::shared_ptr<Receiver>& receiver, std::vector<OperationId>& ids,
-                            Garbage& garbage) {
-  const size_t count = std::min<size_t>(requests.size(), window_ - outstanding_);
-  const size_t before = ids.size();
-  std::vector<qpm::Task> message;
-  message.reserve(count);
-  for (Request& request : requests.first(count)) {
-    Operation* operation = admit(stream, request, receiver);
-    number(operation, request.tasks.front(), message);
-    ids.push_back(operation->id);
-  }
-  qpm::Failure failure;
-  if (hand_over(lock, std::move(message), failure)) return count;
-  withdraw(std::span(ids).subspan(before), garbage);
-  ids.resize(before);
-  failure.raise();
-}
-
-// A group goes out in pieces when it is larger than the credit; once its first piece is out, whatever stops the rest
-// becomes the result of the rest.
-OperationId Router::send_group(Lock& lock, const std::shared_ptr<StreamState>& stream, Request& request,
-                               const std::shared_ptr<Receiver>& receiver, Deadline deadline, Garbage& garbage) {
-  const size_t total = request.tasks.size();
-  Operation* operation = admit(stream, request, receiver);
-  OperationId id = 0;
-  qpm::Failure failure;
-  size_t sent = 0;
-  while (sent < total && !failure) {
-    try {
-      if (!await(lock, deadline, stream.get(), std::min<size_t>(total - sent, std::max(1u, window_ / 4))))
-        failure = full();
-    } catch (const Error& e) {
-      failure = qpm::Failure::of(e);
-    }
-    if (failure) break;
-    const size_t count = std::min<size_t>(total - sent, window_ - outstanding_);
-    std::vector<qpm::Task> message;
-    message.reserve(count);
-    for (size_t i = sent; i < sent + count; ++i) number(operation, request.tasks[i], message);
-    id = operation->id;
-    const auto ids =
-        std::vector<qpm::TaskId>(operation->tasks.end() - static_cast<ptrdiff_t>(count), operation->tasks.end());
-    if (hand_over(lock, std::move(message), failure)) {
-      sent += count;
-    } else if (sent > 0) {  // these were numbered, so they end like completions
-      const auto now = Clock::now();
-      sent += count;
-      for (qpm::TaskId task : ids)
-        if (Slot* slot = find(task)) store(*slot, failed(failure), now, garbage);
-    }
-  }
-  if (!failure) return id;
-  if (waiters_ > 0) changed_.notify_all();
-  if (sent == 0) {
-    if (id) {
-      withdraw(std::span(&id, 1), garbage);
-    } else {
-      unlink(operation);
-      if (receiver) receiver->unreserve(1);
-      garbage.operations.emplace_back(operation);
-    }
-    failure.raise();
-  }
-  if (sent < total) {
-    for (size_t i = sent; i < total; ++i) operation->results[i] = failed(failure);
-    operation->remaining -= total - sent;
-    if (operation->remaining == 0) finish(operation, garbage);
-  }
-  return id;
 }
 
 qpm::Result Router::failed(const qpm::Failure& failure) {
@@ -386,119 +355,10 @@ qpm::Failure Router::no_credit() const {
 }
 
 qpm::Failure Router::full() const {
-  return {ErrorCode::kResourceExhausted,
-          "no credit: " + std::to_string(outstanding_) + " tasks are outstanding and the session's window is " +
-              std::to_string(window_),
-          true, 0.001};
-}
-
-std::vector<OperationId> Router::submit(const std::shared_ptr<StreamState>& stream, std::span<Request> requests,
-                                        const std::shared_ptr<Receiver>& receiver, Deadline credit, Deadline whole) {
-  check_alive();
-  std::unique_lock<std::mutex> sequence;
-  if (stream->order == qpm::Order::kSequential) sequence = std::unique_lock(stream->sequence);
-  if (receiver) receiver->reserve(requests.size());
-  std::vector<OperationId> ids;
-  ids.reserve(requests.size());
-  size_t reserved = requests.size();  // not yet owned by an operation
-  Garbage garbage;
-  try {
-    Lock lock(mutex_);
-    while (ids.size() < requests.size()) {
-      check_open(stream.get());
-      const auto rest = requests.subspan(ids.size());
-      const bool group = rest.front().tasks.size() > 1;
-      size_t singles = group ? 0 : 1;
-      while (singles && singles < rest.size() && rest[singles].tasks.size() == 1) ++singles;
-      const size_t tasks = group ? rest.front().tasks.size() : singles;
-      if (!await(lock, credit, stream.get(), credit.poll() ? 1 : std::min<size_t>(tasks, std::max(1u, window_ / 4))))
-        break;
-      check_open(stream.get());
-      if (group) {
-        --reserved;
-        ids.push_back(send_group(lock, stream, rest.front(), receiver, whole, garbage));
-      } else {
-        reserved -= std::min<size_t>(singles, window_ - outstanding_);
-        send_singles(lock, stream, rest.first(singles), receiver, ids, garbage);
-      }
-    }
-  } catch (const Error&) {
-    if (receiver && reserved) receiver->unreserve(reserved);
-    if (ids.empty()) throw;
-    return ids;
-  }
-  if (receiver && reserved) receiver->unreserve(reserved);
-  return ids;
-}
-
-// ---- cancelling and closing ----------------------------------------------------------------------------------------
-
-void Router::cancel(StreamState& stream, OperationId id) {
-  check_alive();
-  std::vector<qpm::TaskId> tasks;
-  std::shared_ptr<qpm::Session> live;
-  {
-    Lock lock(mutex_);
-    check_open(nullptr);
-    Slot* slot = find(id);
-    if (!slot || slot->operation->stream.get() != &stream)
-      throw Error(ErrorCode::kNotFound, "operation " + std::to_string(id) + " is not outstanding in this stream");
-    tasks = slot->operation->tasks;
-    live = session_;
-  }
-  live->cancel(tasks);
-}
-
-void Router::cancel_all(StreamState& stream) {
-  check_alive();
-  std::vector<qpm::TaskId> tasks;
-  std::shared_ptr<qpm::Session> live;
-  {
-    Lock lock(mutex_);
-    if (closed_) return;
-    for (Operation* o = stream.first; o; o = o->next)
-      if (!o->finished) tasks.insert(tasks.end(), o->tasks.begin(), o->tasks.end());
-    live = session_;
-  }
-  if (!tasks.empty()) live->cancel(tasks);
-}
-
-std::vector<size_t> Router::unfinished(OperationId id) {
-  Lock lock(mutex_);
-  std::vector<size_t> found;
-  const Slot* slot = find(id);
-  if (!slot) return found;
-  const Operation* operation = slot->operation;
-  for (size_t i = 0; i < operation->results.size(); ++i) {
-    const Slot* part = i < operation->tasks.size() ? find(operation->tasks[i]) : nullptr;
-    if (!part || !part->done) found.push_back(i);
-  }
-  return found;
-}
-
-void Router::close() {
-  std::shared_ptr<qpm::Session> live;
-  if (generation_ != fork_generation.load()) {  // the threads behind this session live in the parent
-    if (session_) new std::shared_ptr<qpm::Session>(std::move(session_));
-    return;
-  }
-  {
-    Lock lock(mutex_);
-    if (closed_) return;
-    closed_ = true;
-    live = std::move(session_);
-    session_.reset();
-    changed_.notify_all();
-  }
-  live->close();
-  Garbage garbage;
-  const auto now = Clock::now();
-  Lock lock(mutex_);
-  for (size_t i = 0; i < ring_.size(); ++i)  // whatever the transport has left without an end
-    if (ring_[i].operation && !ring_[i].done)
-      store(ring_[i], failed({ErrorCode::kCancelled, "the context was closed", false, 0.0}), now, garbage);
-  changed_.notify_all();
-  lock.unlock();
+  std::string words = "no credit: " + std::to_string(outstanding_) + " tasks are outstanding";
+  if (held_) words += " and " + std::to_string(held_) + " wait for their turn,";
+  return {ErrorCode::kResourceExhausted, words + " and the session's window is " + std::to_string(window_), true,
+          0.001};
 }
 
 }  // namespace qfw::qpi

@@ -79,4 +79,16 @@ void check(const qpm::Task& task) {
   check_gradients(task);
 }
 
+void place_on_each(std::vector<Task>& tasks, size_t devices) {
+  if (devices < 2 || tasks.empty() || tasks.back().place > 0) return;
+  const size_t each = tasks.size();
+  tasks.reserve(each * devices);
+  for (uint32_t place = 1; place < devices; ++place) {
+    for (size_t i = 0; i < each; ++i) {
+      tasks.push_back(tasks[i]);
+      tasks.back().place = place;
+    }
+  }
+}
+
 }  // namespace qfw::qpi

@@ -92,6 +92,11 @@ class FakeSession : public qpm::Session {
     cancel(ids);
   }
 
+  size_t count() {  // of tasks ever submitted
+    std::lock_guard lock(mutex);
+    return order.size();
+  }
+
   // Ends one task; false when it is not held.
   bool finish(qpm::TaskId id, qpm::Result result = success()) {
     qpm::Completion completion;

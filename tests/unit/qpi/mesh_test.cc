@@ -32,10 +32,33 @@ TEST(Mesh, RunGivesResultsInSubmissionOrder) {
 }
 
 TEST(Mesh, RunNeedsNoOtherThreadWhenTheRuntimeTakesHelp) {
-  auto session = std::make_shared<FakeSession>();
+  auto session = std::make_shared<FakeSession>(32);
   session->helpful = true;
   auto context = Context::over(session);
   EXPECT_EQ(context->mesh()->run(tasks(20)).size(), 20u);
+}
+
+TEST(Mesh, ARunLargerThanTheWindowFollowsByItself) {
+  auto session = std::make_shared<FakeSession>(4);
+  auto context = Context::over(session);
+  auto run = context->mesh()->start(tasks(50));
+  while (!run->done()) session->finish_all();
+  EXPECT_EQ(run->take().size(), 50u);
+  EXPECT_LE(session->most, 4u);
+}
+
+TEST(Mesh, AllGivesEachDeviceTheTask) {
+  auto session = std::make_shared<FakeSession>();
+  auto context = Context::over(session);
+  auto mesh = context->mesh({{}, {}, 0, true});
+  auto run = mesh->start(tasks(2));
+  ASSERT_EQ(session->held.size(), 4u);
+  EXPECT_EQ(session->held[0].stream, session->held[1].stream);
+  EXPECT_NE(session->held[1].stream, session->held[2].stream);
+  for (size_t i = 0; i < 4; ++i) session->finish(session->order[3 - i], success("d" + std::to_string(3 - i)));
+  ASSERT_TRUE(run->done());
+  const auto results = run->take();
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(results[i].device, "d" + std::to_string(i));
 }
 
 TEST(Mesh, ATimeoutNamesTheTasksAndCancelsThem) {

@@ -141,11 +141,10 @@ TEST(Stream, AGroupHasOneCompletionWithResultsInOrder) {
 
 TEST(Stream, AGroupLargerThanTheWindowGoesOutInPieces) {
   Fixture f(qpm::Order::kParallel, 4);
-  f.session->helpful = true;
   std::vector<Request> batch(1);
   batch[0] = request(nullptr, 50);
   f.stream->submit_many(batch);
-  EXPECT_TRUE(f.stream->wait(Deadline::never()));
+  while (!f.stream->wait(Deadline::now())) f.session->finish_all();
   auto done = f.read();
   ASSERT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0]->results.size(), 50u);
@@ -273,6 +272,169 @@ TEST(Stream, WithoutAQueueCompletionsAreDropped) {
   EXPECT_EQ(released, 1);  // at once: nobody will ask for it
   session->finish_all();
   EXPECT_TRUE(stream->wait(Deadline::now()));
+}
+
+// ---- operations besides tasks ------------------------------------------------------------------------------------
+
+TEST(Stream, ABarrierCompletesAfterAllBeforeItAndHoldsWhatComesAfter) {
+  Fixture f;
+  int mine = 0;
+  const auto first = f.stream->submit(task());
+  const auto second = f.stream->submit(task());
+  const auto barrier = f.stream->barrier(UserContext(&mine));
+  const auto after = f.stream->submit(task());
+  EXPECT_EQ(f.session->order.size(), 2u);
+  f.session->finish(second);
+  EXPECT_EQ(f.read().size(), 1u);
+  f.session->finish(first);
+  while (f.session->count() < 3) std::this_thread::yield();
+  auto done = f.read();
+  ASSERT_EQ(done.size(), 2u);
+  EXPECT_EQ(done[0]->id, first);
+  EXPECT_EQ(done[1]->id, barrier);
+  EXPECT_EQ(done[1]->kind, Kind::kBarrier);
+  EXPECT_EQ(done[1]->context.get(), &mine);
+  f.session->finish_all();
+  EXPECT_EQ(f.read().at(0)->id, after);
+}
+
+TEST(Stream, ABarrierOfAnIdleStreamIsDoneAtOnce) {
+  Fixture f;
+  const auto id = f.stream->barrier();
+  EXPECT_EQ(f.read().at(0)->id, id);
+  EXPECT_TRUE(f.stream->wait(Deadline::now()));
+}
+
+TEST(Stream, AQueryGivesTheDevicesAsTheyAre) {
+  Fixture f;
+  f.stream->submit(task());
+  const auto all = f.stream->query();
+  EXPECT_TRUE(f.queue->wait(Deadline::after_s(30)));  // a parallel stream does not wait for the task
+  auto done = f.read();
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0]->id, all);
+  ASSERT_EQ(done[0]->devices.size(), 2u);
+  EXPECT_EQ(done[0]->devices[0].name, "one");
+  f.stream->query({2});
+  EXPECT_TRUE(f.queue->wait(Deadline::after_s(30)));
+  EXPECT_EQ(f.read().at(0)->devices.at(0).name, "two");
+}
+
+TEST(Stream, AQueryOfASequentialStreamHasItsTurn) {
+  Fixture f(qpm::Order::kSequential);
+  const auto first = f.stream->submit(task());
+  const auto query = f.stream->query();
+  const auto after = f.stream->submit(task());
+  EXPECT_EQ(f.session->order.size(), 1u);
+  f.session->finish(first);
+  while (f.session->count() < 2) std::this_thread::yield();
+  f.session->finish_all();
+  auto done = f.read();
+  ASSERT_EQ(done.size(), 3u);
+  EXPECT_EQ(done[0]->id, first);
+  EXPECT_EQ(done[1]->id, query);
+  EXPECT_EQ(done[2]->id, after);
+}
+
+TEST(Stream, WhatIsHeldCanBeCancelled) {
+  Fixture f;
+  const auto running = f.stream->submit(task());
+  const auto barrier = f.stream->barrier();
+  const auto held = f.stream->submit(task());
+  f.stream->cancel(held);
+  auto error = f.queue->read_error();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->id, held);
+  EXPECT_EQ(error->failure().code, ErrorCode::kCancelled);
+  f.stream->cancel(barrier);
+  EXPECT_EQ(f.queue->read_error()->id, barrier);
+  EXPECT_EQ(f.session->held.size(), 1u);
+  f.session->finish(running);
+  EXPECT_EQ(f.read().at(0)->id, running);
+}
+
+TEST(Stream, CloseEndsWhatIsHeld) {
+  Fixture f;
+  f.stream->submit(task());
+  f.stream->barrier();
+  f.stream->submit(task());
+  f.stream->query();
+  f.stream->close();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(f.queue->read_error()->failure().code, ErrorCode::kCancelled);
+  EXPECT_EQ(f.queue->outstanding(), 0u);
+}
+
+TEST(Stream, HeldTasksAreBoundedByTheWindow) {
+  Fixture f(qpm::Order::kParallel, 4);
+  f.stream->submit(task());
+  f.stream->barrier();
+  std::vector<Request> batch(20);
+  for (auto& r : batch) r = request();
+  EXPECT_EQ(f.stream->submit_many(batch, Deadline::now()).size(), 3u);  // the barrier is one of the four
+  std::string text;
+  EXPECT_EQ(code_of([&] { f.stream->submit(task(), {}, Deadline::now()); }, &text), ErrorCode::kResourceExhausted);
+  EXPECT_NE(text.find("4 wait for their turn"), std::string::npos) << text;
+  while (!f.stream->wait(Deadline::now())) f.session->finish_all();
+  EXPECT_EQ(f.read().size(), 5u);
+  EXPECT_LE(f.session->most, 4u);
+}
+
+TEST(Stream, CancelOfEverythingReachesEveryStream) {
+  Fixture f;
+  auto other = f.context->stream(*f.mesh, qpm::Order::kSequential, f.queue);
+  f.stream->submit(task());
+  other->submit(task());
+  other->barrier();
+  f.context->cancel();
+  EXPECT_TRUE(f.session->held.empty());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(f.queue->read_error()->failure().code, ErrorCode::kCancelled);
+}
+
+TEST(Stream, EachKindHasItsQueue) {
+  Fixture f;
+  Queues queues;
+  queues.tasks = f.context->completion_queue();
+  queues.queries = f.context->completion_queue();
+  queues.errors = f.context->completion_queue();
+  auto stream = f.context->stream(*f.mesh, qpm::Order::kParallel, queues);
+  const auto good = stream->submit(task());
+  const auto bad = stream->submit(task());
+  const auto query = stream->query();
+  const auto barrier = stream->barrier();
+  f.session->fail(bad, ErrorCode::kDevice, "broken");
+  f.session->finish(good);
+  EXPECT_TRUE(stream->wait(Deadline::after_s(30)));
+  std::vector<OperationPtr> out;
+  EXPECT_EQ(queues.tasks->read(out, 9, 1, Deadline::now()), ReadStatus::kEntries);
+  ASSERT_EQ(out.size(), 2u);  // barriers have no queue of their own
+  EXPECT_EQ(out[0]->id, good);
+  EXPECT_EQ(out[1]->id, barrier);
+  out.clear();
+  EXPECT_EQ(queues.queries->read(out, 9, 1, Deadline::now()), ReadStatus::kEntries);
+  EXPECT_EQ(out.at(0)->id, query);
+  EXPECT_EQ(queues.errors->read_error()->id, bad);
+  for (const auto& q : {queues.tasks, queues.queries, queues.errors}) {
+    EXPECT_EQ(q->outstanding(), 0u);
+    EXPECT_EQ(q->size(), 0u);
+  }
+}
+
+TEST(Stream, OnAllDevicesAPartialFailureNamesThem) {
+  Fixture f;
+  auto mesh = f.context->mesh({{}, {}, 0, true});
+  auto stream = f.context->stream(*mesh, qpm::Order::kSequential, f.queue);
+  const auto id = stream->submit(task());
+  ASSERT_EQ(f.session->order.size(), 2u);
+  f.session->fail(f.session->order[1], ErrorCode::kDevice, "the laser is off");
+  EXPECT_EQ(f.queue->size(), 0u);
+  f.session->finish(f.session->order[0]);
+  auto error = f.queue->read_error();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->id, id);
+  EXPECT_EQ(error->failure().code, ErrorCode::kDevice);
+  EXPECT_EQ(error->failure().message, "1 of 2 devices failed: two: the laser is off");
+  ASSERT_EQ(error->results.size(), 2u);
+  EXPECT_FALSE(error->results[0].failure);
 }
 
 TEST(Stream, ManyThreadsGetEveryCompletionOnce) {
