@@ -10,7 +10,7 @@ from qfw.program import Builder, PauliSum, Program
 from qfw.qpi import errors
 from qfw.qpi.context import Context, connect
 from qfw.qpi.device import Device
-from qfw.qpi.mesh import Mesh
+from qfw.qpi.mesh import AllMesh, Mesh
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpi.queues import Completion, CompletionQueue
 from qfw.qpi.result import Result, Row, Timing
@@ -18,6 +18,7 @@ from qfw.qpi.stream import Stream
 from qfw.qpi.task import Task
 
 __all__ = [
+    "AllMesh",
     "Builder",
     "Completion",
     "CompletionQueue",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
 from qfw._core import qpi as native
 from qfw.qpi.device import Device
 from qfw.qpi.errors import InvalidArgument
-from qfw.qpi.mesh import Mesh
+from qfw.qpi.mesh import AllMesh, Mesh
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpi.queues import CompletionQueue
 
@@ -63,7 +63,7 @@ class Context:
 
     def devices(self) -> list[Device]:
         """All devices, as they are now."""
-        return [Device.of(device) for device in self._native.devices()]
+        return [Device.of(device, self) for device in self._native.devices()]
 
     def device(self, name: str) -> Device:
         """One device, as it is now.
@@ -71,23 +71,38 @@ class Context:
         Raises:
             NotFound: lists the names there are.
         """
-        return Device.of(self._native.device(name))
+        return Device.of(self._native.device(name), self)
 
-    def mesh(self, *names: str, kind: str | None = None, min_qubits: int | None = None) -> Mesh:
+    @overload
+    def mesh(
+        self, *names: str, kind: str | None = None, min_qubits: int | None = None, mode: Literal["any"] = "any"
+    ) -> Mesh: ...
+    @overload
+    def mesh(
+        self, *names: str, kind: str | None = None, min_qubits: int | None = None, mode: Literal["all"]
+    ) -> AllMesh: ...
+    def mesh(
+        self, *names: str, kind: str | None = None, min_qubits: int | None = None, mode: str = "any"
+    ) -> Mesh | AllMesh:
         """Devices acted on together: those named, or all; of them those that fit.
 
         Args:
             kind: "simulator" or "qpu".
             min_qubits: qubits that a device must have.
+            mode: "any": a task goes to the first device that is free. "all": each device runs it, and it completes
+                once, with the results of all.
 
         Raises:
             NotFound: a name that is not there or does not fit, or nothing fits.
         """
+        if mode not in ("any", "all"):
+            raise InvalidArgument(f"mode is {mode!r}; allowed: 'any', 'all'")
         if kind not in _KINDS:
             raise InvalidArgument(f"kind is {kind!r}; allowed: 'simulator', 'qpu', None")
         if min_qubits is not None and not 0 <= min_qubits < 1 << 32:
             raise InvalidArgument(f"min_qubits is {min_qubits}; allowed: 0 to {(1 << 32) - 1}")
-        return Mesh(self, self._native.mesh(list(names), _KINDS[kind], min_qubits or 0))
+        made = self._native.mesh(list(names), _KINDS[kind], min_qubits or 0, mode == "all")
+        return AllMesh(self, made) if mode == "all" else Mesh(self, made)
 
     def completion_queue(self, capacity: int = native.DEFAULT_CAPACITY) -> CompletionQueue:
         """A queue for the completions of streams; `capacity` bounds operations outstanding plus entries unread."""
@@ -98,6 +113,10 @@ class Context:
     def tool_pipeline(self, *specs: Any) -> ToolPipeline:
         """Tools one after another: names, (name, options) pairs, or tools."""
         return ToolPipeline(*specs)
+
+    def cancel(self) -> None:
+        """Cancels what is outstanding in all streams and runs; each completes, as Cancelled unless it was done."""
+        self._native.cancel()
 
     def close(self) -> None:
         """Cancels everything outstanding and wakes all waiting threads; idempotent."""

@@ -67,6 +67,13 @@ def of_failure(failure: tuple[int, str, bool, float]) -> QfwError:
     return from_code(code, message, transient, retry_after)
 
 
+def failed_operation(failure: tuple[int, str, bool, float], result: Any) -> QfwError:
+    """The exception for a failed operation; `result` (what there is of it) is attached as `.result`."""
+    error = of_failure(failure)
+    error.result = result  # type: ignore[attr-defined]
+    return error
+
+
 def task_error(native: Any, result: Any) -> QfwError:
     """The exception for a failed native result; `result` (what there is of it) is attached as `.result`."""
     error = of_failure(native.failure)

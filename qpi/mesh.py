@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
+from qfw.qpi import waiting
 from qfw.qpi.device import Device
-from qfw.qpi.errors import QfwError, task_error
-from qfw.qpi.pipeline import Expanded, ToolPipeline
-from qfw.qpi.queues import CompletionQueue
+from qfw.qpi.errors import QfwError, WaitTimeout, task_error
+from qfw.qpi.pipeline import Expanded, ToolPipeline, expand
+from qfw.qpi.queues import Completions, by_kind
 from qfw.qpi.result import Result
 from qfw.qpi.stream import Stream
 from qfw.qpi.task import Task, batch
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from qfw.qpi.context import Context
 
 
-class Mesh:
-    """Any of these devices may run a task: the first that is free. Made by `Context.mesh`."""
+class _Devices:
+    """What the two kinds of mesh share."""
 
     def __init__(self, context: Context, native: native.Mesh) -> None:
         self._context = context
@@ -29,27 +30,72 @@ class Mesh:
     @cached_property
     def devices(self) -> tuple[Device, ...]:
         """As they were when the mesh was made."""
-        return tuple(Device.of(device) for device in self._native.devices)
-
-    @cached_property
-    def _one_device(self) -> Device | None:
-        return self.devices[0] if len(self.devices) == 1 else None
+        return tuple(Device.of(device, self._context) for device in self._native.devices)
 
     def stream(
         self,
         order: str = "parallel",
-        completions: CompletionQueue | None = None,
+        completions: Completions = None,
         pipeline: ToolPipeline | None = None,
     ) -> Stream:
         """Opens a stream; without a queue its completions are dropped.
 
         Args:
-            order: "parallel", or "sequential": each task starts when the one before it has ended.
+            order: "parallel", or "sequential": each task starts when the one before it has ended (on an `all` mesh: on
+                the same device), and completions come in order.
+            completions: a queue for everything, or queues by kind, as in {"task": a, "query": b, "error": c}. A kind
+                without a queue uses that of the tasks; errors without one stay in the queue of their kind.
+            pipeline: tools that every task goes through.
         """
-        queue = None if completions is None else completions._native
-        if completions is not None and pipeline is not None:
-            completions._tools = True
-        return Stream(self, self._context._native.stream(self._native, order, queue), pipeline)
+        queues = by_kind(completions)
+        for queue in queues.values():
+            queue._tools = queue._tools or pipeline is not None
+        natives = [queues[kind]._native if kind in queues else None for kind in ("task", "query", "barrier", "error")]
+        made = self._context._native.stream(self._native, order, *natives)
+        return Stream(made, self.devices, self._native.all, pipeline)
+
+    def _outcomes(self, task: Task | Iterable[Task], wait: float, pipeline: ToolPipeline | None) -> list[Any]:
+        tasks = [task] if isinstance(task, Task) else batch(task)
+        if pipeline is None:
+            return self._ended(self._native.run_many(tasks, wait), len(tasks), None)
+        parts, groups = self._expand(tasks, pipeline)
+        return self._ended(self._native.run_many(parts, wait), len(tasks), groups)
+
+    async def _outcomes_async(
+        self, task: Task | Iterable[Task], timeout: float | None, pipeline: ToolPipeline | None
+    ) -> list[Any]:
+        tasks = [task] if isinstance(task, Task) else batch(task)
+        parts, groups = (tasks, None) if pipeline is None else self._expand(tasks, pipeline)
+        end = waiting.Deadline(timeout)
+        run = self._native.prepare(parts)
+        while not run.submit():
+            if not await waiting.readable(self._native.credit_fd(), end):
+                run.give_up(timeout or 0.0)
+        if not run.done and not await waiting.readable(run.fd(), end):
+            run.give_up(timeout or 0.0)
+        return self._ended(run.take(), len(tasks), groups)
+
+    def _expand(self, tasks: Sequence[Task], pipeline: ToolPipeline) -> tuple[list[Task], list[list[Expanded]]]:
+        """The tasks to run, as the native mesh wants them, and what to reduce: per device, per task."""
+        devices: list[Sequence[Device]] = [[d] for d in self.devices] if self._native.all else [self.devices]
+        groups = [[expand(pipeline, task, on, False) for task in tasks] for on in devices]
+        return [part for group in groups for expanded in group for part in expanded.tasks], groups
+
+    def _ended(self, natives: Sequence[native.Result], tasks: int, groups: list[list[Expanded]] | None) -> list[Any]:
+        """Per task its result, its error, or, on an `all` mesh, the list of these."""
+        rest = iter(natives)
+        if groups is None:
+            copies = len(natives) // tasks
+            by_device = [[_outcome([next(rest)], None) for _ in range(tasks)] for _ in range(copies)]
+        else:
+            by_device = [[_outcome([next(rest) for _ in e.tasks], e) for e in group] for group in groups]
+        if not self._native.all:
+            return by_device[0]
+        return [list(outcomes) for outcomes in zip(*by_device, strict=True)]
+
+
+class Mesh(_Devices):
+    """Any of these devices may run a task: the first that is free. Made by `Context.mesh`."""
 
     @overload
     def run(self, task: Task, timeout: float | None = None, pipeline: ToolPipeline | None = None) -> Result: ...
@@ -69,26 +115,84 @@ class Mesh:
         """
         wait = -1.0 if timeout is None else timeout
         if type(task) is Task and pipeline is None:
-            native = self._native.run(task, wait)
+            native = self._native.run(task, wait)[0]
             if native.failed:
                 raise task_error(native, Result(native))
             return Result(native)
-        if isinstance(task, Task):
-            return self._run_many([task], wait, pipeline)[0]
-        return self._run_many(batch(task), wait, pipeline)
+        return _checked(task, self._outcomes(task, wait, pipeline))
 
-    def _run_many(self, tasks: Sequence[Task], wait: float, pipeline: ToolPipeline | None) -> list[Result]:
-        if pipeline is None:
-            results: list[Any] = [_outcome([native], None) for native in self._native.run_many(tasks, wait)]
-        else:
-            expanded = [pipeline.expand(task, self._one_device) for task in tasks]
-            natives = iter(self._native.run_many([part for e in expanded for part in e.tasks], wait))
-            results = [_outcome([next(natives) for _ in e.tasks], e) for e in expanded]
-        for result in results:
-            if isinstance(result, QfwError):
-                result.results = results  # type: ignore[attr-defined]
-                raise result
-        return results
+    @overload
+    async def run_async(
+        self, task: Task, timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> Result: ...
+    @overload
+    async def run_async(
+        self, task: Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> list[Result]: ...
+    async def run_async(
+        self, task: Task | Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> Result | list[Result]:
+        """`run`, while the event loop goes on with other things; cancelling the wait cancels the tasks."""
+        return _checked(task, await self._outcomes_async(task, timeout, pipeline))
+
+
+class AllMesh(_Devices):
+    """Each of these devices runs a task. Made by `Context.mesh(..., mode="all")`."""
+
+    @overload
+    def run(self, task: Task, timeout: float | None = None, pipeline: ToolPipeline | None = None) -> list[Result]: ...
+    @overload
+    def run(
+        self, task: Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> list[list[Result]]: ...
+    def run(
+        self, task: Task | Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> list[Result] | list[list[Result]]:
+        """Runs one task, or a list of them, on each device; per task a list with the result of each, in their order.
+
+        Raises:
+            the typed error of the first task that failed on some device, naming those devices; `.results` then holds,
+                for each device (of a list: for each task, for each device), its Result or its error
+            WaitTimeout: not all done after `timeout` seconds; they are cancelled.
+        """
+        wait = -1.0 if timeout is None else timeout
+        return self._checked(task, self._outcomes(task, wait, pipeline))
+
+    @overload
+    async def run_async(
+        self, task: Task, timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> list[Result]: ...
+    @overload
+    async def run_async(
+        self, task: Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> list[list[Result]]: ...
+    async def run_async(
+        self, task: Task | Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
+    ) -> list[Result] | list[list[Result]]:
+        """`run`, while the event loop goes on with other things; cancelling the wait cancels the tasks."""
+        return self._checked(task, await self._outcomes_async(task, timeout, pipeline))
+
+    def _checked(self, task: Task | Iterable[Task], outcomes: list[Any]) -> Any:
+        single = isinstance(task, Task)
+        for each in outcomes:
+            failed = {d.name: e for d, e in zip(self.devices, each, strict=True) if isinstance(e, QfwError)}
+            if not failed:
+                continue
+            first = next(iter(failed.values()))
+            words = "; ".join(f"{name}: {error}" for name, error in failed.items())
+            text = f"{len(failed)} of {len(each)} devices failed: {words}"
+            error = type(first)(text, transient=first.transient, retry_after=first.retry_after)
+            error.results = each if single else outcomes  # type: ignore[attr-defined]
+            raise error
+        return outcomes[0] if single else outcomes
+
+
+def _checked(task: Task | Iterable[Task], outcomes: list[Any]) -> Any:
+    for outcome in outcomes:
+        if isinstance(outcome, QfwError):
+            outcome.results = outcomes  # type: ignore[attr-defined]
+            raise outcome
+    return outcomes[0] if isinstance(task, Task) else outcomes
 
 
 def _outcome(natives: list[native.Result], expanded: Expanded | None) -> Any:

@@ -43,12 +43,13 @@ class ToolPipeline:
 class Expanded:
     """One task on its way through a pipeline."""
 
-    __slots__ = ("_pipeline", "_state", "context", "tasks", "tools_ns")
+    __slots__ = ("_pipeline", "_state", "context", "places", "tasks", "tools_ns")
 
     def __init__(self, pipeline: ToolPipeline, tasks: list[Task], state: Any, context: Any, tools_ns: int) -> None:
         self._pipeline = pipeline
         self._state = state
         self.tasks = tasks
+        self.places: list[int] = []  # of the tasks among the devices of an `all` mesh; else none
         self.context = context
         self.tools_ns = tools_ns
 
@@ -63,3 +64,31 @@ class Expanded:
         reduced = self._pipeline.reduce(results, self._state)
         timing.tools_ns += perf_counter_ns() - start
         return reduced
+
+
+class ExpandedOnEach(Expanded):
+    """One task on its way through a pipeline to each device of an `all` mesh: its result is the list of theirs."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: list[Expanded]) -> None:
+        super().__init__(
+            parts[0]._pipeline,
+            [task for part in parts for task in part.tasks],
+            None,
+            parts[0].context,
+            sum(part.tools_ns for part in parts),
+        )
+        self._parts = parts
+        self.places = [place for place, part in enumerate(parts) for _ in part.tasks]
+
+    def reduce(self, natives: Sequence[Any]) -> Any:
+        rest = iter(natives)
+        return [part.reduce([next(rest) for _ in part.tasks]) for part in self._parts]
+
+
+def expand(pipeline: ToolPipeline, task: Task, devices: Sequence[Device], on_all: bool) -> Expanded:
+    """A task made ready for a mesh: for its one device, for any of its devices, or for each of them."""
+    if on_all:
+        return ExpandedOnEach([pipeline.expand(task, device) for device in devices])
+    return pipeline.expand(task, devices[0] if len(devices) == 1 else None)

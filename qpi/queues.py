@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qfw.qpi.errors import ErrorAvailable, InvalidArgument, NotFound, QfwError, task_error
+from qfw.qpi import waiting
+from qfw.qpi.device import Device
+from qfw.qpi.errors import ErrorAvailable, InvalidArgument, NotFound, QfwError, failed_operation
 from qfw.qpi.pipeline import Expanded
 from qfw.qpi.result import Result
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from qfw._core import qpi as native
     from qfw.qpi.context import Context
 
+KINDS = ("task", "query", "barrier")  # by the number of the native kind
 
 _ERROR_AVAILABLE = "the next entry is an error; take it with readerr()"
 
@@ -22,16 +26,20 @@ class Completion:
     """The end of one operation: `result` of a success, `error` of a failure."""
 
     id: int  #: what `Stream.submit` returned
-    context: Any  #: the task's own, untouched
-    result: Any = None  #: a Result, or what the pipeline's last tool made of it
+    context: Any  #: the operation's own, untouched
+    result: Any = None  #: a Result, or what the pipeline's last tool made of it; of several devices: their list
     error: QfwError | None = None
+    kind: str = "task"  #: task, query, barrier
+    results: list[Any] = field(default_factory=list)  #: one per device of an `all` mesh, in its order; else the one
+    devices: list[Device] = field(default_factory=list)  #: of a query: as they were then
 
 
 class CompletionQueue:
     """Completions to read; made by `Context.completion_queue`. Sequential streams complete in order.
 
     Successes and errors are never mixed: `read` gives successes, and raises ErrorAvailable when the head of the queue
-    is an error, which `readerr` takes.
+    is an error, which `readerr` takes. Iterating, with `for` or `async for`, gives successes until nothing is
+    outstanding, and raises ErrorAvailable likewise; after `readerr` it may be gone on with.
     """
 
     def __init__(self, context: Context, native: native.CompletionQueue) -> None:
@@ -58,23 +66,37 @@ class CompletionQueue:
         entries = self._native.read(n, n, wait)
         if entries is None:
             raise ErrorAvailable(_ERROR_AVAILABLE)
-        return [Completion(id, context, Result(natives[0])) for id, context, natives in entries]
+        return [self._completion(entry) for entry in entries]
+
+    def _completion(self, entry: native.Entry) -> Completion:
+        id, kind, context, natives, devices, _ = entry
+        if len(natives) == 1:
+            result = Result(natives[0])
+            return Completion(id, context, result, results=[result])
+        if natives:
+            results = [Result(each) for each in natives]
+            return Completion(id, context, results, results=results)
+        found = [Device.of(device, self._context) for device in devices or ()]
+        return Completion(id, context, kind=KINDS[kind], devices=found)
 
     def _read_reduced(self, n: int, wait: float) -> list[Completion]:
         """One by one: a tool that cannot reduce makes an error of its own operation, and those behind it wait."""
         done: list[Completion] = []
         entries = self._native.read(n, 1, wait)
         while entries:
-            id, context, natives = entries[0]
-            if not isinstance(context, Expanded):
-                done.append(Completion(id, context, Result(natives[0])))
+            entry = entries[0]
+            expanded = entry[2]
+            if not isinstance(expanded, Expanded):
+                done.append(self._completion(entry))
             else:
                 try:
-                    done.append(Completion(id, context.context, context.reduce(natives)))
+                    result = expanded.reduce(entry[3])
                 except QfwError as error:
-                    self._native.put_back(id, context.context, error.code, str(error))
+                    self._native.put_back(entry[0], expanded.context, error.code, str(error))
                     entries = None
                     break
+                results = result if expanded.places else [result]
+                done.append(Completion(entry[0], expanded.context, result, results=results))
             if len(done) == n:
                 return done
             entries = self._native.read(1, 1, 0.0)
@@ -91,12 +113,43 @@ class CompletionQueue:
         entry = self._native.read_error()
         if entry is None:
             raise NotFound("the head of the queue is not an error")
-        operation, context, natives = entry
+        id, kind, context, natives, _, failure = entry
         if isinstance(context, Expanded):
             context = context.context
-        failed = next(native for native in natives if native.failed)
-        result = Result(failed) if len(failed) else None
-        return Completion(operation, context, result, task_error(failed, result))
+        results = [Result(native) for native in natives]
+        failed = next((result for result in results if result.error is not None and len(result)), None)
+        assert failure is not None
+        return Completion(id, context, failed, failed_operation(failure, failed), KINDS[kind], results)
+
+    async def read_async(self, n: int = 1, timeout: float | None = None) -> list[Completion]:
+        """`read`, while the event loop goes on with other things."""
+        if n < 1:
+            raise InvalidArgument(f"read_async({n}): at least 1 completion must be asked for")
+        end = waiting.Deadline(timeout)
+        done: list[Completion] = []
+        while len(done) < n:
+            try:
+                done += self.read(n - len(done), timeout=0)
+            except ErrorAvailable:
+                if done:
+                    return done
+                raise
+            if len(done) == n or (done and self.outstanding == 0 and len(self) == 0):
+                break
+            if not await waiting.readable(self.fileno(), end):
+                if done:
+                    return done
+                raise end.passed(f"no completion was there after {timeout} s, {self.outstanding} are outstanding")
+        return done
+
+    def __iter__(self) -> Iterator[Completion]:
+        while self.outstanding or len(self):
+            yield from self.read(1)
+
+    async def __aiter__(self) -> AsyncIterator[Completion]:
+        while self.outstanding or len(self):
+            for completion in await self.read_async(1):
+                yield completion
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until an entry is there; False when the time ran out or `signal` was called."""
@@ -107,7 +160,7 @@ class CompletionQueue:
         self._native.signal()
 
     def fileno(self) -> int:
-        """A descriptor that polls readable exactly while entries are there. It belongs to the queue."""
+        """A descriptor that polls readable exactly while entries are there, or the queue is closed. The queue's own."""
         return self._native.fd()
 
     def __len__(self) -> int:
@@ -125,3 +178,22 @@ class CompletionQueue:
     def close(self) -> None:
         """Wakes waiting threads with Closed; what is there can still be read."""
         self._native.close()
+
+
+Completions = CompletionQueue | Mapping[str, CompletionQueue] | None  #: what `Mesh.stream` takes
+
+
+def by_kind(completions: Completions) -> dict[str, CompletionQueue]:
+    """The queues of a stream by kind: "task", "query", "barrier", "error".
+
+    Raises:
+        InvalidArgument: another kind.
+    """
+    if completions is None:
+        return {}
+    if isinstance(completions, CompletionQueue):
+        return {"task": completions}
+    for kind in completions:
+        if kind not in (*KINDS, "error"):
+            raise InvalidArgument(f"completions of {kind!r}; allowed: {', '.join(KINDS)}, error")
+    return dict(completions)

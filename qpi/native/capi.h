@@ -24,6 +24,7 @@ struct qpi_mesh {
 
 struct qpi_stream {
   std::shared_ptr<qfw::qpi::Context> context;
+  std::shared_ptr<qfw::qpi::Mesh> mesh;
   std::unique_ptr<qfw::qpi::Stream> stream;
   int submit_timeout_ms;
 };
@@ -37,7 +38,11 @@ struct qpi_cq {
 
 struct qpi_result {
   qfw::qpm::Result result;
+  std::vector<qpi_result> others;  // of the second device on, from a mesh that takes all
+  qfw::qpm::Failure whole;         // then: names the devices that failed
 };
+
+struct qpi_device_list;
 
 struct qpi_program {
   mutable std::mutex mutex;
@@ -97,6 +102,10 @@ Attr read(const Attr* given, const Attr& defaults, const char* name) {
   std::memcpy(&attr, given, std::min(given->size, sizeof(Attr)));
   return attr;
 }
+
+qpi_device_list* list_of(std::vector<qpm::DeviceInfo>&& devices);
+// results[first], results[first + step], ... are those of the devices of a mesh.
+qpi_result* result_of(std::vector<qpm::Result>& results, size_t first, size_t step, const qpm::Failure& whole);
 
 Task task_from(const qpi_task_attr& attr);
 // `count` structs as far apart as the first says it is large.

@@ -87,6 +87,13 @@ const char* qpi_context_endpoint(const qpi_context* context) {
 
 uint32_t qpi_context_window(const qpi_context* context) { return context ? context->context->window() : 0; }
 
+int qpi_context_cancel(qpi_context* context) {
+  return guard([&] {
+    need(context, "context").context->cancel();
+    return 0;
+  });
+}
+
 void qpi_context_close(qpi_context* context) {
   if (!context) return;
   guard([&] {

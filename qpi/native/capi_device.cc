@@ -41,6 +41,37 @@ qpi_device_list::Entry::Entry(Device d) : device(std::move(d)), info{} {
   info.num_coupling = from.coupling.size();
 }
 
+qpi_device_list* qfw::qpi::capi::list_of(std::vector<qfw::qpm::DeviceInfo>&& devices) {
+  auto made = std::make_unique<qpi_device_list>();
+  for (auto& info : devices) made->entries.push_back(std::make_unique<qpi_device_list::Entry>(Device(std::move(info))));
+  return made.release();
+}
+
+qpi_result* qfw::qpi::capi::result_of(std::vector<qfw::qpm::Result>& results, size_t first, size_t step,
+                                      const qfw::qpm::Failure& whole) {
+  auto made = std::make_unique<qpi_result>();
+  made->result = std::move(results[first]);
+  for (size_t i = first + step; i < results.size(); i += step) made->others.push_back({std::move(results[i]), {}, {}});
+  if (!made->others.empty()) made->whole = whole;
+  return made.release();
+}
+
+namespace {
+
+// The failure of one task of a run: on a mesh that takes all, the one that names the devices.
+qfw::qpm::Failure failure_in(const Mesh& mesh, const std::vector<qfw::qpm::Result>& ended, size_t task, size_t tasks) {
+  if (!mesh.all()) return ended[task].failure;
+  std::vector<std::string> names;
+  std::vector<const qfw::qpm::Failure*> failures;
+  for (const auto& device : mesh.devices()) {
+    failures.push_back(&ended[names.size() * tasks + task].failure);
+    names.push_back(device.name());
+  }
+  return failure_of(names, failures);
+}
+
+}  // namespace
+
 extern "C" {
 
 int qpi_device_list_open(qpi_context* context, qpi_device_list** list) {
@@ -76,6 +107,10 @@ int qpi_mesh_open(qpi_context* context, const qpi_mesh_attr* attr, qpi_mesh** me
                                                              "; allowed: 0 (any), 1 (simulator), 2 (QPU)");
     if (a.kind != QPI_ANY) filter.simulator = a.kind == QPI_SIMULATOR;
     filter.min_qubits = a.min_qubits;
+    if (a.mode != QPI_MESH_ANY && a.mode != QPI_MESH_ALL)
+      throw qfw::Error(qfw::ErrorCode::kInvalidArgument,
+                       "qpi_mesh_attr.mode is " + std::to_string(a.mode) + "; allowed: 0 (any), 1 (all)");
+    filter.all = a.mode == QPI_MESH_ALL;
     auto& from = need(context, "context").context;
     *mesh = new qpi_mesh{from, from->mesh(filter)};
     return 0;
@@ -88,14 +123,22 @@ int qpi_mesh_run(qpi_mesh* mesh, const qpi_task_attr* tasks, size_t count, int t
     std::vector<Task> made;
     made.reserve(count);
     for (const auto& attr : read_tasks(tasks, count)) made.push_back(task_from(attr));
-    auto ended = need(mesh, "mesh").mesh->run(std::move(made), timeout_ms < 0 ? -1.0 : timeout_ms * 1e-3);
+    auto& on = *need(mesh, "mesh").mesh;
+    auto ended = on.run(std::move(made), timeout_ms < 0 ? -1.0 : timeout_ms * 1e-3);
     int first = 0;
     for (size_t i = 0; i < count; ++i) {
-      if (ended[i].failure && first == 0) first = fail(ended[i].failure);
-      results[i] = new qpi_result{std::move(ended[i])};
+      const auto failure = failure_in(on, ended, i, count);
+      if (failure && first == 0) first = fail(failure);
+      results[i] = result_of(ended, i, count, failure);
     }
     return first;
   });
+}
+
+size_t qpi_mesh_num_devices(const qpi_mesh* mesh) { return mesh ? mesh->mesh->devices().size() : 0; }
+
+const char* qpi_mesh_device(const qpi_mesh* mesh, size_t index) {
+  return mesh && index < mesh->mesh->devices().size() ? mesh->mesh->devices()[index].name().c_str() : nullptr;
 }
 
 void qpi_mesh_close(qpi_mesh* mesh) { delete mesh; }

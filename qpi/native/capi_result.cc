@@ -57,8 +57,18 @@ int qpi_result_timing(const qpi_result* result, qpi_timing* timing) {
   });
 }
 
+size_t qpi_result_devices(const qpi_result* r) { return r ? 1 + r->others.size() : 0; }
+
+const qpi_result* qpi_result_of_device(const qpi_result* r, size_t index) {
+  if (!r || index > r->others.size()) return nullptr;
+  return index == 0 ? r : &r->others[index - 1];
+}
+
 int qpi_result_error(const qpi_result* result, const char** message) {
-  return guard([&] { return say(need(result, "result").result.failure, message); });
+  return guard([&] {
+    const auto& r = need(result, "result");
+    return say(r.whole ? r.whole : r.result.failure, message);
+  });
 }
 
 int qpi_result_row_error(const qpi_result* result, size_t row, const char** message) {

@@ -14,6 +14,39 @@ Request request_from(const qpi_task_attr& attr) {
   return request;
 }
 
+std::shared_ptr<CompletionQueue> queue_of(const qpi_cq* cq) { return cq ? cq->queue : nullptr; }
+
+qpi_stream* open_stream(const std::shared_ptr<Context>& context, std::shared_ptr<Mesh> mesh,
+                        const qpi_stream_attr* attr) {
+  const auto a = read(attr, qpi_stream_attr QPI_STREAM_ATTR_INIT, "qpi_stream_attr");
+  if (a.order != QPI_PARALLEL && a.order != QPI_SEQUENTIAL)
+    throw qfw::Error(ErrorCode::kInvalidArgument,
+                     "qpi_stream_attr.order is " + std::to_string(a.order) + "; allowed: 0 (parallel), 1 (sequential)");
+  const auto order = a.order == QPI_PARALLEL ? qfw::qpm::Order::kParallel : qfw::qpm::Order::kSequential;
+  const Queues queues{queue_of(a.completions), queue_of(a.queries), queue_of(a.barriers), queue_of(a.errors)};
+  auto made = context->stream(*mesh, order, queues);
+  return new qpi_stream{context, std::move(mesh), std::move(made), a.submit_timeout_ms};
+}
+
+// A device of the stream by name; none: all of them.
+std::vector<qfw::qpm::DeviceId> devices_named(const qpi_stream& stream, const char* name) {
+  if (!name) return {};
+  std::string known;
+  for (const auto& device : stream.mesh->devices()) {
+    if (device.name() == name) return {device.id()};
+    known += (known.empty() ? "" : ", ") + device.name();
+  }
+  throw qfw::Error(ErrorCode::kInvalidArgument,
+                   "the device \"" + std::string(name) + "\" is not of this stream, which has: " + known);
+}
+
+qpi_completion completion_of(Operation& operation) {
+  qpi_completion made = {operation.id, operation.context.take(), static_cast<int>(operation.kind), nullptr, nullptr};
+  if (operation.kind == Kind::kQuery) made.devices = list_of(std::move(operation.devices));
+  if (!operation.results.empty()) made.result = result_of(operation.results, 0, 1, {});
+  return made;
+}
+
 }  // namespace
 
 extern "C" {
@@ -21,14 +54,17 @@ extern "C" {
 int qpi_stream_open(qpi_mesh* mesh, const qpi_stream_attr* attr, qpi_stream** stream) {
   return guard([&] {
     need(stream, "stream") = nullptr;
-    const auto a = read(attr, qpi_stream_attr QPI_STREAM_ATTR_INIT, "qpi_stream_attr");
-    if (a.order != QPI_PARALLEL && a.order != QPI_SEQUENTIAL)
-      throw qfw::Error(ErrorCode::kInvalidArgument, "qpi_stream_attr.order is " + std::to_string(a.order) +
-                                                        "; allowed: 0 (parallel), 1 (sequential)");
-    const auto order = a.order == QPI_PARALLEL ? qfw::qpm::Order::kParallel : qfw::qpm::Order::kSequential;
     auto& from = need(mesh, "mesh");
-    auto made = from.context->stream(*from.mesh, order, a.completions ? a.completions->queue : nullptr);
-    *stream = new qpi_stream{from.context, std::move(made), a.submit_timeout_ms};
+    *stream = open_stream(from.context, from.mesh, attr);
+    return 0;
+  });
+}
+
+int qpi_stream_open_device(qpi_context* context, const char* device, const qpi_stream_attr* attr, qpi_stream** stream) {
+  return guard([&] {
+    need(stream, "stream") = nullptr;
+    auto& from = need(context, "context").context;
+    *stream = open_stream(from, from->mesh({{&need(device, "device")}, {}, 0, false}), attr);
     return 0;
   });
 }
@@ -54,6 +90,25 @@ int64_t qpi_stream_submit_many(qpi_stream* stream, const qpi_task_attr* tasks, s
     const auto given = to.stream->submit_many(requests, Deadline::after_ms(to.submit_timeout_ms));
     if (ids) std::copy(given.begin(), given.end(), ids);
     return static_cast<int64_t>(given.size());
+  });
+}
+
+int qpi_stream_query(qpi_stream* stream, const char* device, void* context, uint64_t* id) {
+  return guard([&] {
+    auto& to = need(stream, "stream");
+    const auto given =
+        to.stream->query(devices_named(to, device), UserContext(context), Deadline::after_ms(to.submit_timeout_ms));
+    if (id) *id = given;
+    return 0;
+  });
+}
+
+int qpi_stream_barrier(qpi_stream* stream, void* context, uint64_t* id) {
+  return guard([&] {
+    auto& to = need(stream, "stream");
+    const auto given = to.stream->barrier(UserContext(context), Deadline::after_ms(to.submit_timeout_ms));
+    if (id) *id = given;
+    return 0;
   });
 }
 
@@ -112,8 +167,7 @@ int64_t qpi_cq_read(qpi_cq* cq, qpi_completion* completions, size_t count, int t
       case ReadStatus::kEntries:
         break;
     }
-    for (size_t i = 0; i < taken.size(); ++i)
-      completions[i] = {taken[i]->id, taken[i]->context.take(), new qpi_result{std::move(taken[i]->results[0])}};
+    for (size_t i = 0; i < taken.size(); ++i) completions[i] = completion_of(*taken[i]);
     return static_cast<int64_t>(taken.size());
   });
 }
@@ -134,8 +188,10 @@ int qpi_cq_readerr(qpi_cq* cq, qpi_error_entry* entry) {
     filled.transient = failure.transient;
     filled.retry_after_s = failure.retry_after_s;
     filled.message = from.message.c_str();
-    auto& result = operation->results[0];
-    filled.result = result.rows.empty() ? nullptr : new qpi_result{std::move(result)};
+    filled.kind = static_cast<int>(operation->kind);
+    auto& results = operation->results;
+    const bool any = std::any_of(results.begin(), results.end(), [](const auto& r) { return !r.rows.empty(); });
+    filled.result = any ? result_of(results, 0, 1, failure) : nullptr;
     std::memcpy(entry, &filled, size);
     return 0;
   });

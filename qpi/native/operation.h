@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -79,6 +80,9 @@ struct Operation {
 };
 
 using OperationPtr = std::unique_ptr<Operation>;
+
+// One failure for several devices, that names those that failed: failures[i] is the i-th device's. None failed: none.
+qpm::Failure failure_of(const std::vector<std::string>& devices, const std::vector<const qpm::Failure*>& failures);
 
 // Where finished operations go.
 class Receiver {

@@ -147,20 +147,10 @@ void Router::summarize(Operation& operation) {
   const auto& names = operation.stream->names;
   if (operation.kind != Kind::kTask || operation.stream->ids.size() < 2) return;
   const size_t each = std::max<size_t>(1, operation.results.size() / names.size());
-  std::string words;
-  size_t failed = 0;
-  for (size_t i = 0, last = names.size(); i < operation.results.size(); ++i) {
-    const auto& failure = operation.results[i].failure;
-    const size_t place = std::min(i / each, names.size() - 1);
-    if (!failure || place == last) continue;
-    last = place;
-    ++failed;
-    if (!operation.whole) operation.whole = failure;
-    words += (words.empty() ? "" : "; ") + names[place] + ": " + failure.message;
-  }
-  if (failed)
-    operation.whole.message =
-        std::to_string(failed) + " of " + std::to_string(names.size()) + " devices failed: " + words;
+  std::vector<const qpm::Failure*> failures(names.size());
+  for (size_t i = operation.results.size(); i-- > 0;)  // of several on one device the first says why
+    if (operation.results[i].failure) failures[std::min(i / each, names.size() - 1)] = &operation.results[i].failure;
+  operation.whole = failure_of(names, failures);
 }
 
 void Router::finish(Operation* operation, Garbage& garbage) {

@@ -305,6 +305,72 @@ static void test_queue(void) {
   qpi_cq_close(cq);
 }
 
+/* Queries and barriers beside tasks, each kind in its queue, on a stream opened on a device. */
+static void test_operations(void) {
+  qpi_stream_attr attr = QPI_STREAM_ATTR_INIT;
+  qpi_error_entry error = QPI_ERROR_ENTRY_INIT;
+  qpi_completion done[4];
+  qpi_task_attr task = bell_task();
+  qpi_stream* stream = NULL;
+  qpi_cq *tasks = NULL, *queries = NULL, *errors = NULL;
+  uint64_t first = 0, query = 0, barrier = 0, wrong = 0;
+  int mine;
+  EXPECT(qpi_cq_open(context, NULL, &tasks) == 0 && qpi_cq_open(context, NULL, &queries) == 0);
+  EXPECT(qpi_cq_open(context, NULL, &errors) == 0);
+  attr.order = QPI_SEQUENTIAL;
+  attr.completions = tasks;
+  attr.queries = queries;
+  attr.errors = errors;
+  EXPECT(qpi_stream_open_device(context, "nothing", &attr, &stream) == QPI_ENOTFOUND);
+  EXPECT(qpi_stream_open_device(context, "statevec", &attr, &stream) == 0);
+  EXPECT(qpi_stream_submit(stream, &task, &first) == 0);
+  EXPECT(qpi_stream_query(stream, "other", NULL, NULL) == QPI_EINVAL);
+  EXPECT(strstr(qpi_last_error(), "statevec") != NULL);
+  EXPECT(qpi_stream_query(stream, NULL, &mine, &query) == 0);
+  EXPECT(qpi_stream_barrier(stream, &mine, &barrier) == 0);
+  task.shots = UINT64_MAX - 1;
+  EXPECT(qpi_stream_submit(stream, &task, &wrong) == 0);
+  EXPECT(qpi_stream_wait(stream, QPI_FOREVER) == 0);
+  EXPECT(qpi_cq_read(tasks, done, 4, 0) == 2);
+  EXPECT(done[0].id == first && done[0].kind == QPI_TASK && done[0].result != NULL && done[0].devices == NULL);
+  EXPECT(done[1].id == barrier && done[1].kind == QPI_BARRIER && done[1].context == &mine);
+  EXPECT(done[1].result == NULL && done[1].devices == NULL);
+  qpi_result_close(done[0].result);
+  EXPECT(qpi_cq_read(queries, done, 4, 0) == 1);
+  EXPECT(done[0].id == query && done[0].kind == QPI_QUERY && done[0].context == &mine && done[0].result == NULL);
+  EXPECT(qpi_device_list_count(done[0].devices) == 1);
+  EXPECT(strcmp(qpi_device_list_get(done[0].devices, 0)->name, "statevec") == 0);
+  qpi_device_list_close(done[0].devices);
+  EXPECT(qpi_cq_readerr(errors, &error) == 0 && error.id == wrong && error.kind == QPI_TASK);
+  EXPECT(qpi_context_cancel(context) == 0 && qpi_context_cancel(NULL) == QPI_EINVAL);
+  qpi_stream_close(stream);
+  qpi_cq_close(tasks);
+  qpi_cq_close(queries);
+  qpi_cq_close(errors);
+}
+
+static void test_all_devices(void) {
+  qpi_mesh_attr attr = QPI_MESH_ATTR_INIT;
+  qpi_task_attr task = bell_task();
+  qpi_mesh* all = NULL;
+  qpi_result* result = NULL;
+  attr.mode = 3;
+  EXPECT(qpi_mesh_open(context, &attr, &all) == QPI_EINVAL);
+  attr.mode = QPI_MESH_ALL;
+  EXPECT(qpi_mesh_open(context, &attr, &all) == 0);
+  EXPECT(qpi_mesh_num_devices(all) == 1 && strcmp(qpi_mesh_device(all, 0), "statevec") == 0);
+  EXPECT(qpi_mesh_device(all, 1) == NULL);
+  EXPECT(qpi_mesh_run(all, &task, 1, 10000, &result) == 0);
+  EXPECT(qpi_result_devices(result) == 1 && qpi_result_of_device(result, 0) == result);
+  EXPECT(qpi_result_of_device(result, 1) == NULL);
+  qpi_result_close(result);
+  task.shots = UINT64_MAX - 1;
+  EXPECT(qpi_mesh_run(all, &task, 1, 10000, &result) == QPI_ELIMIT);
+  EXPECT(strstr(qpi_last_error(), "1 of 1 devices failed: statevec: ") == qpi_last_error());
+  qpi_result_close(result);
+  qpi_mesh_close(all);
+}
+
 static void test_null_handles(void) {
   EXPECT(qpi_stream_submit(NULL, NULL, NULL) == QPI_EINVAL);
   EXPECT(qpi_cq_read(NULL, NULL, 1, 0) == QPI_EINVAL);
@@ -354,6 +420,8 @@ int main(void) {
   test_gradients();
   test_order_of_a_batch();
   test_queue();
+  test_operations();
+  test_all_devices();
   test_null_handles();
   test_errors();
   test_after_close();

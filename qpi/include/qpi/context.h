@@ -19,7 +19,8 @@ typedef struct qpi_context_attr {
 #define QPI_CONTEXT_ATTR_INIT \
   { sizeof(qpi_context_attr), NULL, 10000 }
 
-/* QPI_EUNAVAILABLE: nothing answers there. QPI_EINVAL: several runs are live. QPI_ETIMEOUT, QPI_EPROTOCOL. */
+/* Opens a session. QPI_EUNAVAILABLE: nothing answers there. QPI_EINVAL: several runs are live. QPI_ETIMEOUT,
+ * QPI_EPROTOCOL. */
 QPI_API int qpi_connect(const qpi_context_attr* attr, qpi_context** context);
 
 /* "embedded" or "unix:/path"; valid as long as the context. */
@@ -27,6 +28,9 @@ QPI_API const char* qpi_context_endpoint(const qpi_context* context);
 
 /* How many tasks may be outstanding; beyond it a submission waits. */
 QPI_API uint32_t qpi_context_window(const qpi_context* context);
+
+/* Cancels what is outstanding in all streams and runs; each completes, as QPI_ECANCELLED unless it was done. */
+QPI_API int qpi_context_cancel(qpi_context* context);
 
 /* Cancels everything outstanding and wakes every waiting call with QPI_ECLOSED. Handles made of the context stay valid
  * until they are closed themselves, but every use of them says QPI_ECLOSED. */

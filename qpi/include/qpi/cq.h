@@ -3,6 +3,7 @@
 #define QPI_CQ_H
 
 #include "qpi/base.h"
+#include "qpi/device.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,10 +16,14 @@ typedef struct qpi_cq_attr {
 #define QPI_CQ_ATTR_INIT \
   { sizeof(qpi_cq_attr), (size_t)1 << 20 }
 
+enum qpi_operation { QPI_TASK = 0, QPI_QUERY = 1, QPI_BARRIER = 2 };
+
 typedef struct qpi_completion {
-  uint64_t id;        /* what the submission gave */
-  void* context;      /* the task's own */
-  qpi_result* result; /* the caller's, to be closed */
+  uint64_t id;              /* what the submission gave */
+  void* context;            /* the operation's own */
+  int kind;                 /* enum qpi_operation */
+  qpi_result* result;       /* of a task: the caller's, to be closed */
+  qpi_device_list* devices; /* of a query: the caller's, to be closed */
 } qpi_completion;
 
 typedef struct qpi_error_entry {
@@ -30,10 +35,12 @@ typedef struct qpi_error_entry {
   double retry_after_s; /* when; 0: unknown */
   const char* message;  /* in the device's own words where it is the device's; valid until the next qpi_cq_readerr */
   qpi_result* result; /* what there is of it, rows that went well among it; NULL: nothing. The caller's, to be closed */
+  int kind;           /* enum qpi_operation */
 } qpi_error_entry;
 #define QPI_ERROR_ENTRY_INIT \
-  { sizeof(qpi_error_entry), 0, NULL, 0, 0, 0.0, NULL, NULL }
+  { sizeof(qpi_error_entry), 0, NULL, 0, 0, 0.0, NULL, NULL, QPI_TASK }
 
+/* A queue for the completions of any number of streams. */
 QPI_API int qpi_cq_open(qpi_context* context, const qpi_cq_attr* attr, qpi_cq** cq);
 
 /* Takes up to `count` successes; waits until there is at least one. Returns how many; QPI_EAVAIL: the head is an error;
@@ -49,11 +56,14 @@ QPI_API int qpi_cq_wait(qpi_cq* cq, int timeout_ms);
 /* Wakes every call that waits for this queue. */
 QPI_API void qpi_cq_signal(qpi_cq* cq);
 
-/* A descriptor that polls readable exactly while entries are there; the queue's own. */
+/* A descriptor that polls readable exactly while entries are there or the queue is closed; the queue's own. */
 QPI_API int qpi_cq_fd(qpi_cq* cq);
 
-QPI_API size_t qpi_cq_count(const qpi_cq* cq);       /* entries there */
-QPI_API size_t qpi_cq_outstanding(const qpi_cq* cq); /* operations whose entry is still to come */
+/* Entries there. */
+QPI_API size_t qpi_cq_count(const qpi_cq* cq);
+
+/* Operations whose entry is still to come. */
+QPI_API size_t qpi_cq_outstanding(const qpi_cq* cq);
 
 /* Close the streams of the queue first. Unread entries are dropped. */
 QPI_API void qpi_cq_close(qpi_cq* cq);

@@ -31,7 +31,15 @@ QPI_API const char* qpi_result_device(const qpi_result* result);
 QPI_API const char* qpi_result_calibration(const qpi_result* result); /* set in force, "" when unknown */
 QPI_API int qpi_result_timing(const qpi_result* result, qpi_timing* timing);
 
-/* 0, or the negative error of the whole task (then *message, when asked for, is its text). */
+/* How many devices it is of: 1, or those of a mesh of the mode QPI_MESH_ALL. The functions below read the first's. */
+QPI_API size_t qpi_result_devices(const qpi_result* result);
+
+/* The result of one of them, in the order of the mesh: part of this one, never closed by itself; NULL: no such index.
+ */
+QPI_API const qpi_result* qpi_result_of_device(const qpi_result* result, size_t index);
+
+/* 0, or the negative error of the whole task (then *message, when asked for, is its text). Of several devices: that of
+ * the first that failed, and the text names all that did. */
 QPI_API int qpi_result_error(const qpi_result* result, const char** message);
 /* The same for one row. QPI_EINVAL: no such row. */
 QPI_API int qpi_result_row_error(const qpi_result* result, size_t row, const char** message);
