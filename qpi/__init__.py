@@ -10,6 +10,7 @@ from qfw.program import Builder, PauliSum, Program
 from qfw.qpi import errors
 from qfw.qpi.context import Context, connect
 from qfw.qpi.device import Device
+from qfw.qpi.events import Event, EventQueue
 from qfw.qpi.mesh import AllMesh, Mesh
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpi.queues import Completion, CompletionQueue
@@ -24,6 +25,8 @@ __all__ = [
     "CompletionQueue",
     "Context",
     "Device",
+    "Event",
+    "EventQueue",
     "Mesh",
     "PauliSum",
     "Program",

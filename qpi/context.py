@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, overload
 
 from qfw._core import qpi as native
 from qfw.qpi.device import Device
 from qfw.qpi.errors import InvalidArgument
+from qfw.qpi.events import EventQueue
 from qfw.qpi.mesh import AllMesh, Mesh
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpi.queues import CompletionQueue
@@ -109,6 +111,28 @@ class Context:
         if capacity < 1:
             raise InvalidArgument(f"a completion queue's capacity is {capacity}; it must be at least 1")
         return CompletionQueue(self, self._native.completion_queue(capacity))
+
+    def event_queue(
+        self,
+        devices: Iterable[Device | str] = (),
+        kinds: Iterable[str] = (),
+        *,
+        capacity: int = native.DEFAULT_EVENTS,
+    ) -> EventQueue:
+        """A queue for what devices have to say. Any number of queues may listen; where none does, nothing is kept.
+
+        Args:
+            devices: those to hear of, none: all. What concerns the runtime as a whole comes to every queue.
+            kinds: among status, fault, drain, calibration, noise; none: all.
+            capacity: of events that are not read in time the oldest are dropped, and counted.
+
+        Raises:
+            NotFound: no such device. InvalidArgument: an unknown kind. Unsupported: a runtime without events.
+        """
+        if capacity < 1:
+            raise InvalidArgument(f"an event queue's capacity is {capacity}; it must be at least 1")
+        names = [device if isinstance(device, str) else device.name for device in devices]
+        return EventQueue(self._native.event_queue(names, list(kinds), capacity))
 
     def tool_pipeline(self, *specs: Any) -> ToolPipeline:
         """Tools one after another: names, (name, options) pairs, or tools."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from qfw.qpi import waiting
 from qfw.qpi.device import Device
-from qfw.qpi.errors import QfwError, WaitTimeout, task_error
+from qfw.qpi.errors import QfwError, task_error
 from qfw.qpi.pipeline import Expanded, ToolPipeline, expand
 from qfw.qpi.queues import Completions, by_kind
 from qfw.qpi.result import Result

@@ -9,14 +9,14 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
 from qfw.program.errors import InvalidArgument
-from qfw.qpm.plugin import DeviceSpec, Plugin
+from qfw.qpm.plugin import DeviceEvent, DeviceSpec, Plugin
 from qfw.qpm.run import Process, write_json
 from qfw.simenv.launch import local
 
@@ -52,6 +52,10 @@ class DeviceTable(Protocol):
 
     def set_status(self, device: int, status: str, reason: str) -> None: ...
 
+    def emit(
+        self, kind: str, device: int, message: str, severity: str, calibration_set: str, values: dict[str, float]
+    ) -> None: ...
+
 
 def discover() -> list[Found]:
     """All announced plugins, the built-in ones first, each loaded on its own."""
@@ -86,6 +90,21 @@ def unknown(name: str) -> DeviceSpec:
     """Stands for the devices of a plugin that cannot be loaded: refuses nothing by itself, so that its status is what
     a task meets."""
     return DeviceSpec(name=name, max_qubits=1 << 16)
+
+
+def teller(runtime: DeviceTable, devices: Mapping[str, int]) -> Callable[[DeviceEvent], None]:
+    """What a plugin calls to tell its events: they go to the runtime's devices of those names."""
+
+    def tell(event: DeviceEvent) -> None:
+        if event.device not in devices:
+            raise InvalidArgument(f"an event of the device {event.device!r}; the plugin has {', '.join(devices)}")
+        if event.kind not in ("calibration", "noise"):
+            raise InvalidArgument(f"an event of the kind {event.kind!r}; a plugin's are calibration and noise")
+        runtime.emit(
+            event.kind, devices[event.device], event.message, event.severity, event.calibration_set, dict(event.values)
+        )
+
+    return tell
 
 
 class Worker:
@@ -147,25 +166,28 @@ class Host:
     def install(self, found: Sequence[Found]) -> None:
         """Adds every device; those that cannot be used are listed with the reason."""
         for item in found:
+            devices: dict[str, int] = {}
             for spec in item.specs or (unknown(item.name),):
-                self._add(item, spec)
+                self._add(item, spec, devices)
+            if item.plugin is not None:
+                item.plugin.tell = teller(self._runtime, devices)
 
     def stop(self) -> None:
         """Ends all worker processes."""
         for worker in self._workers:
             worker.stop()
 
-    def _add(self, item: Found, spec: DeviceSpec) -> None:
+    def _add(self, item: Found, spec: DeviceSpec, devices: dict[str, int]) -> None:
         if spec.name in self._names:
             log.warning("plugin %s: a device named %s exists already; skipped", item.name, spec.name)
             return
         self._names.add(spec.name)
         if item.plugin is not None and item.plugin.kind == "native":
-            self._runtime.add_statevec(spec.name)
+            devices[spec.name] = self._runtime.add_statevec(spec.name)
             return
         count = spec.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
         workers = [Worker(item.value, spec.name, self._sockets, self._records) for _ in range(count)]
-        device = self._runtime.add_workers(spec.info(item.name), workers)
+        device = devices[spec.name] = self._runtime.add_workers(spec.info(item.name), workers)
         self._workers += workers
         if item.reason:
             self._runtime.set_status(device, "fault" if item.plugin is None else "offline", item.reason)

@@ -176,6 +176,18 @@ class Row:
     error: QfwError | None = None  # of this row alone
 
 
+@dataclass(frozen=True)
+class DeviceEvent:
+    """What a provider has to say of one of its devices, apart from tasks; the runtime tells of changes of status."""
+
+    device: str
+    kind: Literal["calibration", "noise"]  # a new calibration set is in force; noise figures changed
+    message: str = ""
+    severity: Literal["info", "warning", "error"] = "info"
+    calibration_set: str = ""  # of "calibration": its id
+    values: Mapping[str, float] = field(default_factory=dict)  # figures in SI units, by the provider's names
+
+
 class Executor(Protocol):
     """Runs tasks, one batch at a time, always on the same thread."""
 
@@ -191,6 +203,14 @@ class Plugin:
 
     name: ClassVar[str] = ""
     kind: ClassVar[Kind] = "worker"  # "native": run by the compiled runtime itself, for the built-in simulator only
+
+    tell: Callable[[DeviceEvent], None] | None = None  # set by the host
+
+    def emit(self, event: DeviceEvent) -> None:
+        """Tells the applications that listen; nothing is kept where none does. From any thread, in the daemon and in a
+        worker process alike."""
+        if self.tell is not None:
+            self.tell(event)
 
     def devices(self) -> Sequence[DeviceSpec]:
         """What this provider offers; cheap, and without importing the vendor's packages."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qfw.qpm.host import load_value
+from qfw.qpm.host import load_value, teller
 from qfw.qpm.plugin import DeviceSpec, Plugin, batch_runner, spec_of
 from qfw.simenv.launch.local import announce
 
@@ -45,7 +45,8 @@ def _serve(plugin: Plugin, spec: DeviceSpec, socket: Path) -> Any:
 
     runtime = Runtime(threads=1)
     code = batch_runner(spec, lambda: plugin.executor(spec.name))
-    runtime.add_python_device(spec.info(plugin.name), code, PATIENCE_SECONDS)
+    device = runtime.add_python_device(spec.info(plugin.name), code, PATIENCE_SECONDS)
+    plugin.tell = teller(runtime, {spec.name: device})
     return runtime.serve(f"unix:{socket}")
 
 

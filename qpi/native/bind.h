@@ -17,11 +17,15 @@ void bind_result(pybind11::module_& m);
 void bind_queue(pybind11::module_& m);
 void bind_stream(pybind11::module_& m);
 void bind_mesh(pybind11::module_& m);
+void bind_event(pybind11::module_& m);
 void bind_context(pybind11::module_& m);
 
 // Reads a qfw.qpi.Task by its attributes. InvalidArgument or LimitExceeded with value and limit.
 Task task_from(pybind11::handle task);
 std::vector<Task> tasks_from(pybind11::handle tasks);
+
+std::shared_ptr<EventQueue> make_event_queue(Context& context, const std::vector<std::string>& devices,
+                                             const std::vector<std::string>& kinds, size_t capacity);
 
 // A Python object as a caller's pointer: the reference is given back when nobody takes it.
 UserContext context_from(pybind11::handle object);

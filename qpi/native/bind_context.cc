@@ -49,9 +49,11 @@ void bind_context(py::module_& m) {
       .def("device", &Context::device, "name"_a, Unlocked())
       .def("mesh", &make_mesh, "names"_a, "simulator"_a, "min_qubits"_a, "all"_a, Unlocked())
       .def("completion_queue", &Context::completion_queue, "capacity"_a, Unlocked())
+      .def("event_queue", &make_event_queue, "devices"_a, "kinds"_a, "capacity"_a)
       .def("stream", &make_stream, "mesh"_a, "order"_a, "tasks"_a, "queries"_a, "barriers"_a, "errors"_a)
       .def("cancel", &Context::cancel, Unlocked())
       .def("close", &Context::close, Unlocked());
+  m.attr("DEFAULT_EVENTS") = EventQueue::kDefaultCapacity;
   m.attr("DEFAULT_CAPACITY") = CompletionQueue::kDefaultCapacity;
   m.def("find_endpoint", []() -> py::object {
     const auto found = find_endpoint();

@@ -9,6 +9,7 @@ void bind_qpi(pybind11::module_& m) {
   qpi::bind_queue(m);
   qpi::bind_stream(m);
   qpi::bind_mesh(m);
+  qpi::bind_event(m);
   qpi::bind_context(m);
 }
 

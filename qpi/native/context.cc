@@ -47,7 +47,9 @@ std::shared_ptr<Context> Context::over(std::shared_ptr<qpm::Session> session) {
 }
 
 Context::Context(std::shared_ptr<Router> router, std::string endpoint)
-    : router_(std::move(router)), endpoint_(std::move(endpoint)) {}
+    : router_(std::move(router)),
+      endpoint_(std::move(endpoint)),
+      events_(std::make_shared<EventSource>([router = router_] { return router->session(); })) {}
 
 Context::~Context() { close(); }
 
@@ -92,6 +94,16 @@ std::shared_ptr<CompletionQueue> Context::completion_queue(size_t capacity) {
   return queue;
 }
 
+std::shared_ptr<EventQueue> Context::event_queue(const std::vector<std::string>& names, uint32_t kinds,
+                                                 size_t capacity) {
+  EventFilter filter{{}, kinds};
+  if (!names.empty()) {
+    const auto all = devices();
+    for (const auto& name : names) filter.devices.push_back(find(all, name).id());
+  }
+  return events_->open(std::move(filter), capacity);
+}
+
 std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order, const Queues& queues) {
   return std::make_unique<Stream>(mesh, order, queues);
 }
@@ -102,6 +114,7 @@ std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order,
 }
 
 void Context::close() {
+  events_->close();
   router_->close();
   std::lock_guard lock(mutex_);
   for (const auto& weak : queues_)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "qpi/native/device.h"
+#include "qpi/native/event_queue.h"
 #include "qpi/native/mesh.h"
 #include "qpi/native/queue.h"
 #include "qpi/native/stream.h"
@@ -36,6 +37,9 @@ class Context {
   Device device(const std::string& name);                     // kNotFound lists the names there are
   std::shared_ptr<Mesh> mesh(const MeshFilter& filter = {});  // kNotFound when nothing fits
   std::shared_ptr<CompletionQueue> completion_queue(size_t capacity = CompletionQueue::kDefaultCapacity);
+  // Events of devices by name (none: all); `kinds`: bits. kNotFound, kUnsupported.
+  std::shared_ptr<EventQueue> event_queue(const std::vector<std::string>& devices, uint32_t kinds = qpm::kAllEvents,
+                                          size_t capacity = EventQueue::kDefaultCapacity);
   std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, const Queues& queues);
   std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, std::shared_ptr<CompletionQueue> completions);
   void cancel() { router_->cancel_everything(); }  // of all streams and runs; each completes as kCancelled
@@ -50,6 +54,7 @@ class Context {
   std::string endpoint_;
   std::mutex mutex_;
   std::vector<std::weak_ptr<CompletionQueue>> queues_;
+  std::shared_ptr<EventSource> events_;
 };
 
 }  // namespace qfw::qpi

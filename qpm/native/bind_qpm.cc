@@ -2,7 +2,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "qpm/api/native/session.h"
 #include "qpm/native/bind.h"
@@ -26,6 +29,16 @@ DeviceStatus status_from(const std::string& word) {
               "unknown status '" + word + "'; allowed: online, starting, busy, draining, fault, offline");
 }
 
+// The place of a word among those allowed.
+int one_of(const std::string& word, const char* what, std::initializer_list<const char*> allowed) {
+  std::string all;
+  for (const char* const* at = allowed.begin(); at != allowed.end(); ++at) {
+    if (word == *at) return static_cast<int>(at - allowed.begin());
+    all += (all.empty() ? "" : ", ") + std::string(*at);
+  }
+  throw Error(ErrorCode::kInvalidArgument, std::string(what) + " '" + word + "'; allowed: " + all);
+}
+
 const char* status_to(DeviceStatus status) {
   for (auto [value, name] : kStatus)
     if (value == status) return name;
@@ -35,6 +48,20 @@ const char* status_to(DeviceStatus status) {
 template <typename T>
 void take(const py::dict& info, const char* key, T& out) {
   if (info.contains(key)) out = info[key].cast<T>();
+}
+
+void emit(Runtime& runtime, const std::string& kind, std::optional<DeviceId> device, const std::string& message,
+          const std::string& severity, const std::string& calibration_set,
+          const std::map<std::string, double>& values) {
+  Event event;
+  event.kind =
+      static_cast<EventKind>(one_of(kind, "kind of event", {"status", "fault", "drain", "calibration", "noise"}));
+  event.severity = static_cast<Severity>(one_of(severity, "severity", {"info", "warning", "error"}));
+  event.message = message;
+  event.calibration_set = calibration_set;
+  event.values = values;
+  py::gil_scoped_release unlock;
+  device ? runtime.emit(*device, std::move(event)) : runtime.emit(std::move(event));
 }
 
 py::dict stats_to(const RuntimeStats& s) {
@@ -121,6 +148,10 @@ void bind_qpm(py::module_& m) {
           "device"_a, "status"_a, "reason"_a = "",
           "Sets a device's status: online, starting, draining, fault or offline. Tasks that no usable device is left "
           "for fail with Unavailable and the reason.")
+      .def("emit", &emit, "kind"_a, "device"_a = py::none(), "message"_a = "", "severity"_a = "info",
+           "calibration_set"_a = "", "values"_a = std::map<std::string, double>(),
+           "Tells who listens: a status, fault, drain, calibration or noise event of a device (its id), or of the "
+           "runtime as a whole. Nothing is kept.")
       .def(
           "devices",
           [](const Runtime& r) {

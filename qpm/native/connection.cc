@@ -73,10 +73,12 @@ bool Connection::handle(const pb::ClientMessage& m) {
         send_devices();
         break;
       case pb::ClientMessage::kSubscribe:
+        subscribe(m.subscribe());
+        break;
       case pb::ClientMessage::kAttachJob:
       case pb::ClientMessage::kQueryJobs:
       case pb::ClientMessage::kForgetJob:
-        broken("events and jobs are not served");
+        broken("jobs are not served");
       case pb::ClientMessage::kBye:
         return false;
       case pb::ClientMessage::KIND_NOT_SET:
@@ -135,6 +137,14 @@ void Connection::send_devices() {
   auto* list = out.mutable_devices();
   for (const auto& d : runtime_->devices()) wire::put(d, *list->add_devices());
   outbox_.send(out);
+}
+
+void Connection::subscribe(const pb::Subscribe& wanted) {
+  uint32_t kinds = 0;
+  for (const int kind : wanted.kinds())
+    if (pb::EventKind_IsValid(kind)) kinds |= event_bit(static_cast<EventKind>(kind));  // else: of a later version
+  const std::vector<DeviceId> devices(wanted.devices().begin(), wanted.devices().end());
+  session().subscribe(devices, kinds, [this](std::vector<Event>&& events) { outbox_.push(std::move(events)); });
 }
 
 void Connection::open_stream(const pb::OpenStream& open) {

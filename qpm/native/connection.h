@@ -23,6 +23,7 @@ class Hello;
 class OpenStream;
 class PutProgram;
 class Submit;
+class Subscribe;
 }  // namespace qfw::qpm::api::v1
 
 namespace qfw::qpm {
@@ -47,6 +48,7 @@ class Connection {
   void hello(const api::v1::Hello& hello);
   void put_program(const api::v1::PutProgram& put);
   void open_stream(const api::v1::OpenStream& open);
+  void subscribe(const api::v1::Subscribe& wanted);
   void chunk(const api::v1::ArrayChunk& chunk);
   void submit(const api::v1::Submit& submit);
   void send_devices();

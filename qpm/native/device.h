@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "qpm/api/native/device_info.h"
+#include "qpm/api/native/event.h"
 #include "qpm/native/job.h"
 
 namespace qfw::qpm {
@@ -19,6 +20,7 @@ class Device {
     virtual ~Host() = default;
     virtual void finished(std::vector<Finished>&& jobs) = 0;
     virtual void set_status(DeviceId device, DeviceStatus status, const std::string& reason) = 0;
+    virtual void emit(DeviceId, Event&&) {}  // of the device; changes of status make theirs themselves
   };
 
   virtual ~Device() = default;

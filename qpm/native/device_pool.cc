@@ -72,6 +72,8 @@ void PoolDevice::finished(std::vector<Finished>&& jobs) {
   host_->finished(std::move(jobs));
 }
 
+void PoolDevice::emit(DeviceId, Event&& event) { host_->emit(id_, std::move(event)); }
+
 // The pool is in fault when all members in use are: the others would be no better.
 void PoolDevice::set_status(DeviceId member, DeviceStatus status, const std::string& reason) {
   bool fault;

@@ -31,6 +31,7 @@ class PoolDevice : public DescribedDevice, private Device::Host {
 
   void finished(std::vector<Finished>&& jobs) override;
   void set_status(DeviceId member, DeviceStatus status, const std::string& reason) override;
+  void emit(DeviceId member, Event&& event) override;
   size_t choose() const;  // under mutex_
 
   std::mutex mutex_;

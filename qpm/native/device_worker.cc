@@ -98,6 +98,10 @@ void WorkerDevice::raise(Lock& lock) {
     made = connect_session(address, {.timeout_s = policy_.connect_s});
     made->set_sink([this](std::vector<Completion>&& done) { receive(std::move(done)); });
     made->open_stream(kStream, std::vector<DeviceId>{0}, Order::kParallel);
+    made->subscribe({}, event_bit(EventKind::kCalibration) | event_bit(EventKind::kNoise),
+                    [this](std::vector<Event>&& events) {
+                      for (auto& e : events) host_->emit(id_, std::move(e));
+                    });
   } catch (const Error& e) {
     failure = {ErrorCode::kDevice, "device '" + info().name + "' could not be started: " + e.what(), e.transient(),
                e.retry_after_s()};

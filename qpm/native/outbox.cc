@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "qfw/qpm/api/v1/event.pb.h"
 #include "qfw/qpm/api/v1/runtime.pb.h"
 
 namespace qfw::qpm {
@@ -12,6 +13,7 @@ namespace pb = api::v1;
 
 constexpr uint64_t kMessageBytes = 1u << 20;  // completions are merged up to about this size
 constexpr size_t kMessageCount = 1024;
+constexpr size_t kMaxEvents = 1024;  // that wait for a client
 constexpr uint64_t kSmallBytes = 256u << 10;
 
 uint64_t weight(const Completion& c) {
@@ -38,6 +40,32 @@ void Outbox::push(std::vector<Completion>&& completions, bool wake) {
   }
   if (wake) filled_.notify_one();
   if (press) report_pressure();
+}
+
+void Outbox::push(std::vector<Event>&& events) {
+  std::lock_guard lock(mutex_);
+  if (closed_) return;
+  for (auto& e : events) {
+    if (events_.size() >= kMaxEvents) {
+      const uint64_t lost = events_.front().lost + 1;
+      events_.pop_front();
+      events_.front().lost += lost;
+    }
+    events_.push_back(std::move(e));
+  }
+  filled_.notify_one();
+}
+
+bool Outbox::write_events() {
+  std::deque<Event> events;
+  {
+    std::lock_guard lock(mutex_);
+    events.swap(events_);
+  }
+  if (events.empty()) return true;
+  pb::ServerMessage message;
+  for (const auto& e : events) wire::put(e, *message.mutable_events()->add_events());
+  return write_(message, false);
 }
 
 void Outbox::report_pressure() {
@@ -90,6 +118,7 @@ void Outbox::drain(bool small_only) {
   } else {
     writer.lock();
   }
+  if (!broken_ && !write_events()) broken_ = true;
   std::vector<Completion> batch;
   while (take(batch)) {
     bool more = false;
@@ -106,7 +135,7 @@ void Outbox::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      filled_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
+      filled_.wait(lock, [this] { return closed_ || !waiting_.empty() || !events_.empty(); });
       if (closed_) return;
     }
     drain();
@@ -117,6 +146,7 @@ void Outbox::close() {
   std::lock_guard lock(mutex_);
   closed_ = true;
   waiting_.clear();
+  events_.clear();
   bytes_ = 0;
   filled_.notify_all();
 }

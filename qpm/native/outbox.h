@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "qpm/api/native/event.h"
 #include "qpm/api/native/result.h"
 #include "qpm/api/native/wire.h"
 
@@ -28,7 +29,9 @@ class Outbox {
   Outbox(const wire::Limits& limits, Write write, Pressure pressure);
 
   void push(std::vector<Completion>&& completions, bool wake = true);  // never blocks
-  bool send(const api::v1::ServerMessage& message);                    // at once, between other messages
+  void push(
+      std::vector<Event>&& events);  // never blocks; of many that are not taken the oldest are dropped, and counted
+  bool send(const api::v1::ServerMessage& message);  // at once, between other messages
 
   // Sends what waits, on this thread. Small only: does nothing when there is much of it.
   void drain(bool small_only = false);
@@ -37,6 +40,7 @@ class Outbox {
 
  private:
   bool take(std::vector<Completion>& batch);
+  bool write_events();
   void report_pressure();
   bool write_batch(std::vector<Completion>& batch, bool more);
   bool write_arrays(const Completion& completion);
@@ -52,6 +56,7 @@ class Outbox {
   std::mutex mutex_;
   std::condition_variable filled_;
   std::deque<Completion> waiting_;
+  std::deque<Event> events_;
   uint64_t bytes_ = 0;
   bool pressed_ = false;
   bool closed_ = false;

@@ -77,11 +77,32 @@ void Runtime::set_status(DeviceId id, DeviceStatus status, const std::string& re
   Dispatcher::Actions actions;
   Batch batch(*this);
   {
-    std::lock_guard lock(mutex_);
-    dispatcher_.set_device_status(id, status, reason, actions);
-    in_flight_ += actions.start.size();
+    std::lock_guard telling(status_mutex_);
+    bool changed = false;
+    {
+      std::lock_guard lock(mutex_);
+      changed = dispatcher_.status(id) != status || dispatcher_.status_reason(id) != reason;
+      dispatcher_.set_device_status(id, status, reason, actions);
+      in_flight_ += actions.start.size();
+    }
+    if (changed) emit(id, event_of(status, reason));
   }
   perform(actions, batch);
+}
+
+void Runtime::emit(DeviceId id, Event&& event) {
+  {
+    std::lock_guard lock(mutex_);
+    event.status = dispatcher_.status(id);
+    event.device = id;
+    event.device_name = devices_[id]->info().name;
+  }
+  events_.emit(std::move(event));
+}
+
+void Runtime::emit(Event&& event) {
+  event.device_name.clear();
+  events_.emit(std::move(event));
 }
 
 std::vector<DeviceInfo> Runtime::devices() const {

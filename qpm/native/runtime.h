@@ -16,6 +16,7 @@
 #include "qpm/api/native/session.h"
 #include "qpm/native/device.h"
 #include "qpm/native/dispatch.h"
+#include "qpm/native/events.h"
 #include "qpm/native/job.h"
 #include "simenv/native/threads.h"
 
@@ -51,6 +52,9 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   void set_status(DeviceId device, DeviceStatus status, const std::string& reason) override;  // throws kNotFound
   std::vector<DeviceInfo> devices() const;
 
+  void emit(DeviceId device, Event&& event) override;  // tells who wants to hear of it; throws kNotFound
+  void emit(Event&& event);                            // the same, of the runtime as a whole
+
   // A client's stay; ends with its last reference. Throws kResourceExhausted, kClosed.
   std::shared_ptr<Session> session(double weight = 1.0);
 
@@ -73,6 +77,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   void cancel(SessionState& s, std::span<const TaskId> tasks);
   void close(const std::shared_ptr<SessionState>& s);
   void pause(SessionState& s, bool paused);
+  void subscribe(SessionState& s, std::span<const DeviceId> devices, uint32_t kinds, EventSink&& sink);
   bool help();
 
   // ---- the machine (runtime.cc)
@@ -103,6 +108,9 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   bool stopping_ = false;
   std::mutex stop_mutex_;
   bool stopped_ = false;
+
+  EventHub events_;
+  std::mutex status_mutex_;  // statuses change, and are told, one after another
 
   mutable std::mutex programs_mutex_;
   Lru<program::Hash, program::ProgramPtr, program::HashKey> programs_;

@@ -153,6 +153,17 @@ void Runtime::cancel(SessionState& s, std::span<const TaskId> tasks) {
   perform(actions, batch);
 }
 
+void Runtime::subscribe(SessionState& s, std::span<const DeviceId> devices, uint32_t kinds, EventSink&& sink) {
+  {
+    std::lock_guard lock(mutex_);
+    for (DeviceId id : devices) dispatcher_.status(id);  // refuses an unknown one
+  }
+  if (kinds & ~kAllEvents)
+    throw Error(ErrorCode::kInvalidArgument,
+                "kinds of events " + std::to_string(kinds) + "; known are the bits of " + std::to_string(kAllEvents));
+  events_.subscribe(s.id, {devices.begin(), devices.end()}, kinds, std::move(sink));
+}
+
 void Runtime::pause(SessionState& s, bool paused) {
   Dispatcher::Actions actions;
   Batch batch(*this);
@@ -184,6 +195,7 @@ void Runtime::close(const std::shared_ptr<SessionState>& s) {
       batch.complete(std::static_pointer_cast<Job>(t), std::move(result));
     }
   }
+  events_.subscribe(s->id, {}, 0, nullptr);
   for (uint64_t left = s->outstanding; left != 0; left = s->outstanding) s->outstanding.wait(left);
   std::unique_lock lock(s->sink_mutex);
   s->sink = nullptr;
@@ -213,6 +225,11 @@ void LocalSession::close_stream(StreamId stream) { runtime_->close_stream(*state
 void LocalSession::submit(std::vector<Task>&& tasks) {
   check_open();
   runtime_->submit(state_, std::move(tasks));
+}
+
+void LocalSession::subscribe(std::span<const DeviceId> devices, uint32_t kinds, EventSink sink) {
+  check_open();
+  runtime_->subscribe(*state_, devices, kinds, std::move(sink));
 }
 
 void LocalSession::cancel(std::span<const TaskId> tasks) { runtime_->cancel(*state_, tasks); }

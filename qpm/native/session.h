@@ -49,6 +49,7 @@ class LocalSession : public Session {
   uint32_t window() const override { return runtime_->options().window; }
   void submit(std::vector<Task>&& tasks) override;
   void cancel(std::span<const TaskId> tasks) override;
+  void subscribe(std::span<const DeviceId> devices, uint32_t kinds, EventSink sink) override;
   bool help() override { return runtime_->help(); }
   void close() override;
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 class _Worker(Protocol):
@@ -39,6 +39,15 @@ class Runtime:
     ) -> int: ...
     def add_workers(self, info: dict[str, Any], workers: Sequence[_Worker]) -> int: ...
     def set_status(self, device: int, status: str, reason: str = "") -> None: ...
+    def emit(
+        self,
+        kind: str,
+        device: int | None = None,
+        message: str = "",
+        severity: str = "info",
+        calibration_set: str = "",
+        values: Mapping[str, float] = ...,
+    ) -> None: ...
     def devices(self) -> list[dict[str, Any]]: ...
     def session(self, weight: float = 1.0) -> Session: ...
     def serve(

@@ -41,9 +41,14 @@ typedef struct qpi_device_info {
 
 /* All devices as they are now. */
 QPI_API int qpi_device_list_open(qpi_context* context, qpi_device_list** list);
+
+/* How many devices the list has. */
 QPI_API size_t qpi_device_list_count(const qpi_device_list* list);
-/* NULL when there is no such index; valid as long as the list. */
+
+/* One device of the list; NULL when there is no such index. Valid as long as the list. */
 QPI_API const qpi_device_info* qpi_device_list_get(const qpi_device_list* list, size_t index);
+
+/* Frees the list and all that its entries point at. */
 QPI_API void qpi_device_list_close(qpi_device_list* list);
 
 #ifdef __cplusplus

@@ -18,6 +18,7 @@ typedef struct qpi_angle {
 } qpi_angle;
 #define QPI_NO_PARAMETER UINT32_MAX
 
+/* An empty program of so many qubits and classical bits. QPI_ELIMIT. */
 QPI_API int qpi_program_open(qpi_context* context, uint32_t num_qubits, uint32_t num_bits, qpi_program** program);
 
 /* From the packed form (docs/program-format.md). QPI_EPROGRAM, QPI_EGATE, QPI_EUNSUPPORTED, QPI_ELIMIT. Such a program
@@ -48,23 +49,40 @@ QPI_API int qpi_program_gate_with(qpi_program* program, int gate, uint16_t contr
 QPI_API int qpi_program_unitary(qpi_program* program, const double* matrix, size_t num_targets, uint16_t controls,
                                 const uint32_t* qubits);
 
+/* Measures a qubit into a classical bit. */
 QPI_API int qpi_program_measure(qpi_program* program, uint32_t qubit, uint32_t bit);
-/* Qubit i into bit i, for all qubits; needs at least as many bits. */
-QPI_API int qpi_program_measure_all(qpi_program* program);
-QPI_API int qpi_program_reset(qpi_program* program, uint32_t qubit);
-QPI_API int qpi_program_barrier(qpi_program* program, const uint32_t* qubits, size_t count); /* NULL: all qubits */
-QPI_API int qpi_program_global_phase(qpi_program* program, double radians);                  /* adds */
 
-/* How many qubits a gate takes and how many angles; QPI_EGATE. */
+/* Measures qubit i into bit i, for all qubits; needs at least as many bits. */
+QPI_API int qpi_program_measure_all(qpi_program* program);
+
+/* Puts a qubit into the state 0. */
+QPI_API int qpi_program_reset(qpi_program* program, uint32_t qubit);
+
+/* Nothing is moved over it. NULL: of all qubits. */
+QPI_API int qpi_program_barrier(qpi_program* program, const uint32_t* qubits, size_t count);
+
+/* Adds to the phase of the whole state. */
+QPI_API int qpi_program_global_phase(qpi_program* program, double radians);
+
+/* How many qubits a gate takes; QPI_EGATE. */
 QPI_API int qpi_gate_qubits(int gate);
+
+/* How many angles a gate takes; QPI_EGATE. */
 QPI_API int qpi_gate_params(int gate);
-QPI_API const char* qpi_gate_name(int gate); /* OpenQASM 3's; NULL: no such gate */
+
+/* The name of a gate, OpenQASM 3's; NULL: no such gate. */
+QPI_API const char* qpi_gate_name(int gate);
 
 /* The packed form as the program is now: *bytes is valid until the program is changed or closed. */
 QPI_API int qpi_program_bytes(qpi_program* program, const void** bytes, size_t* size);
 
+/* How many qubits it has. */
 QPI_API uint32_t qpi_program_num_qubits(const qpi_program* program);
+
+/* How many classical bits it has. */
 QPI_API uint32_t qpi_program_num_bits(const qpi_program* program);
+
+/* Tasks that were submitted with it keep what they need. */
 QPI_API void qpi_program_close(qpi_program* program);
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include "qpi/context.h"
 #include "qpi/cq.h"
 #include "qpi/device.h"
+#include "qpi/eq.h"
 #include "qpi/errno.h"
 #include "qpi/gates.h"
 #include "qpi/mesh.h"

@@ -23,12 +23,25 @@ typedef struct qpi_timing {
 #define QPI_TIMING_INIT \
   { sizeof(qpi_timing), 0, 0, 0, 0, 0, 0, 0, 0 }
 
-QPI_API size_t qpi_result_rows(const qpi_result* result); /* one per row of bindings */
+/* How many rows it has: one per row of the bindings. */
+QPI_API size_t qpi_result_rows(const qpi_result* result);
+
+/* Samples per row. */
 QPI_API uint64_t qpi_result_shots(const qpi_result* result);
-QPI_API uint32_t qpi_result_bits(const qpi_result* result); /* classical bits of a shot */
-QPI_API uint64_t qpi_result_seed(const qpi_result* result); /* the one used */
+
+/* Classical bits of a shot. */
+QPI_API uint32_t qpi_result_bits(const qpi_result* result);
+
+/* The seed that was used; the same task with it gives the same bits. */
+QPI_API uint64_t qpi_result_seed(const qpi_result* result);
+
+/* Name of the device that ran it. */
 QPI_API const char* qpi_result_device(const qpi_result* result);
-QPI_API const char* qpi_result_calibration(const qpi_result* result); /* set in force, "" when unknown */
+
+/* The calibration set in force; "" when unknown. */
+QPI_API const char* qpi_result_calibration(const qpi_result* result);
+
+/* Where the wall time went. */
 QPI_API int qpi_result_timing(const qpi_result* result, qpi_timing* timing);
 
 /* How many devices it is of: 1, or those of a mesh of the mode QPI_MESH_ALL. The functions below read the first's. */
@@ -58,14 +71,21 @@ QPI_API int64_t qpi_result_counts(const qpi_result* result, size_t row, const ui
 QPI_API int64_t qpi_result_count_keys(const qpi_result* result, size_t row, const uint8_t** data);
 /* Packed shots in shot order, qpi_result_row_bytes() each; the number is that of bytes. */
 QPI_API int64_t qpi_result_memory(const qpi_result* result, size_t row, const uint8_t** data);
+
+/* Bytes of one packed shot or key. */
 QPI_API size_t qpi_result_row_bytes(const qpi_result* result);
+
+/* Probabilities: 2^k values, the first of the qubits asked for least significant. */
 QPI_API int64_t qpi_result_probabilities(const qpi_result* result, size_t row, const double** data);
 /* Amplitudes as pairs real, imaginary (the layout of C99's double complex); the number is that of amplitudes. */
 QPI_API int64_t qpi_result_statevector(const qpi_result* result, size_t row, const double** data);
+
+/* Expectation values, one per observable. */
 QPI_API int64_t qpi_result_expectations(const qpi_result* result, size_t row, const double** data);
 /* Derivatives of the expectation values: one line per observable, one column per gradient parameter, line by line. */
 QPI_API int64_t qpi_result_gradients(const qpi_result* result, size_t row, const double** data);
 
+/* Frees the result, its arrays and those of its other devices. */
 QPI_API void qpi_result_close(qpi_result* result);
 
 #ifdef __cplusplus

@@ -28,6 +28,7 @@ struct Event {
   std::string message;
   std::string calibration_set;           // kCalibration: its id
   std::map<std::string, double> values;  // figures in SI units, by the provider's names
+  uint64_t lost = 0;                     // events asked for that were dropped before this one, unread
 };
 
 // Called from the runtime's threads; must not block.

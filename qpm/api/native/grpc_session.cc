@@ -180,6 +180,30 @@ void GrpcSession::close_stream(StreamId stream) {
   write(m);
 }
 
+void GrpcSession::subscribe(std::span<const DeviceId> devices, uint32_t kinds, EventSink sink) {
+  {
+    std::lock_guard lock(mutex_);
+    check_alive();
+  }
+  {
+    std::lock_guard lock(events_mutex_);
+    event_sink_ = kinds ? std::move(sink) : nullptr;
+  }
+  pb::ClientMessage m;
+  auto* wanted = m.mutable_subscribe();
+  for (int kind = 0; kAllEvents >> kind; ++kind)
+    if (kinds >> kind & 1) wanted->add_kinds(static_cast<pb::EventKind>(kind));
+  for (DeviceId d : devices) wanted->add_devices(d);
+  write(m);
+}
+
+void GrpcSession::tell(const pb::Events& events) {
+  std::vector<Event> told;
+  for (const auto& e : events.events()) told.push_back(wire::take(e));
+  std::lock_guard lock(events_mutex_);
+  if (event_sink_ && !told.empty()) event_sink_(std::move(told));
+}
+
 void GrpcSession::cancel(std::span<const TaskId> tasks) {
   pb::ClientMessage m;
   for (TaskId t : tasks) m.mutable_cancel()->add_tasks(t);
@@ -278,6 +302,7 @@ void GrpcSession::receive(pb::ServerMessage& m) {
       break;
     }
     case pb::ServerMessage::kEvents:
+      return tell(m.events());
     case pb::ServerMessage::kJobs:
     case pb::ServerMessage::KIND_NOT_SET:
       return;  // of a later version

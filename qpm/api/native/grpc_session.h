@@ -18,6 +18,7 @@
 namespace qfw::qpm::api::v1 {
 class ArrayChunk;
 class Completions;
+class Events;
 class Opened;
 class RowBlock;
 class ServerMessage;
@@ -45,6 +46,7 @@ class GrpcSession : public Session {
   void submit(std::vector<Task>&& tasks) override;
   void send(std::span<const Task* const> tasks);  // as submit(); the tasks stay the caller's
   void cancel(std::span<const TaskId> tasks) override;
+  void subscribe(std::span<const DeviceId> devices, uint32_t kinds, EventSink sink) override;
   void close() override;
 
  private:
@@ -62,6 +64,7 @@ class GrpcSession : public Session {
   void receive(api::v1::ServerMessage& message);
   void welcome(const api::v1::Welcome& welcome);
   void complete(const api::v1::Completions& completions);
+  void tell(const api::v1::Events& events);
   void take(const api::v1::ArrayChunk& chunk);
   void take(const api::v1::RowBlock& block);
   Completion finish(TaskId task, Pending&& pending, Result&& result, uint64_t arrived);
@@ -89,6 +92,8 @@ class GrpcSession : public Session {
 
   std::mutex devices_mutex_;  // one query at a time
   Sink sink_;
+  std::mutex events_mutex_;  // held while the event sink runs
+  EventSink event_sink_;
   const Lost lost_handler_;
   std::thread reader_;
 };

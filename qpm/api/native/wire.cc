@@ -169,6 +169,7 @@ void put(const Event& e, pb::Event& out) {
   out.set_message(e.message);
   out.set_calibration_set(e.calibration_set);
   for (const auto& [name, value] : e.values) (*out.mutable_values())[name] = value;
+  out.set_lost(e.lost);
 }
 
 Event take(const pb::Event& e) {
@@ -183,6 +184,7 @@ Event take(const pb::Event& e) {
   out.message = e.message();
   out.calibration_set = e.calibration_set();
   out.values.insert(e.values().begin(), e.values().end());
+  out.lost = e.lost();
   return out;
 }
 

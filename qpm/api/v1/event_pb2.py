@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from qfw.qpm.api.v1 import device_pb2 as qfw_dot_qpm_dot_api_dot_v1_dot_device__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqfw/qpm/api/v1/event.proto\x12\x0eqfw.qpm.api.v1\x1a\x1bqfw/qpm/api/v1/device.proto\"\xdd\x02\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06time_s\x18\x02 \x01(\x01\x12\'\n\x04kind\x18\x03 \x01(\x0e\x32\x19.qfw.qpm.api.v1.EventKind\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65vice_name\x18\x05 \x01(\t\x12,\n\x06status\x18\x06 \x01(\x0e\x32\x1c.qfw.qpm.api.v1.DeviceStatus\x12*\n\x08severity\x18\x07 \x01(\x0e\x32\x18.qfw.qpm.api.v1.Severity\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x17\n\x0f\x63\x61libration_set\x18\t \x01(\t\x12\x31\n\x06values\x18\n \x03(\x0b\x32!.qfw.qpm.api.v1.Event.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*g\n\tEventKind\x12\x10\n\x0c\x45VENT_STATUS\x10\x00\x12\x0f\n\x0b\x45VENT_FAULT\x10\x01\x12\x0f\n\x0b\x45VENT_DRAIN\x10\x02\x12\x15\n\x11\x45VENT_CALIBRATION\x10\x03\x12\x0f\n\x0b\x45VENT_NOISE\x10\x04*G\n\x08Severity\x12\x11\n\rSEVERITY_INFO\x10\x00\x12\x14\n\x10SEVERITY_WARNING\x10\x01\x12\x12\n\x0eSEVERITY_ERROR\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqfw/qpm/api/v1/event.proto\x12\x0eqfw.qpm.api.v1\x1a\x1bqfw/qpm/api/v1/device.proto\"\xeb\x02\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06time_s\x18\x02 \x01(\x01\x12\'\n\x04kind\x18\x03 \x01(\x0e\x32\x19.qfw.qpm.api.v1.EventKind\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65vice_name\x18\x05 \x01(\t\x12,\n\x06status\x18\x06 \x01(\x0e\x32\x1c.qfw.qpm.api.v1.DeviceStatus\x12*\n\x08severity\x18\x07 \x01(\x0e\x32\x18.qfw.qpm.api.v1.Severity\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x17\n\x0f\x63\x61libration_set\x18\t \x01(\t\x12\x31\n\x06values\x18\n \x03(\x0b\x32!.qfw.qpm.api.v1.Event.ValuesEntry\x12\x0c\n\x04lost\x18\x0b \x01(\x04\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*g\n\tEventKind\x12\x10\n\x0c\x45VENT_STATUS\x10\x00\x12\x0f\n\x0b\x45VENT_FAULT\x10\x01\x12\x0f\n\x0b\x45VENT_DRAIN\x10\x02\x12\x15\n\x11\x45VENT_CALIBRATION\x10\x03\x12\x0f\n\x0b\x45VENT_NOISE\x10\x04*G\n\x08Severity\x12\x11\n\rSEVERITY_INFO\x10\x00\x12\x14\n\x10SEVERITY_WARNING\x10\x01\x12\x12\n\x0eSEVERITY_ERROR\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,12 +24,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_EVENT_VALUESENTRY']._options = None
   _globals['_EVENT_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_EVENTKIND']._serialized_start=427
-  _globals['_EVENTKIND']._serialized_end=530
-  _globals['_SEVERITY']._serialized_start=532
-  _globals['_SEVERITY']._serialized_end=603
+  _globals['_EVENTKIND']._serialized_start=441
+  _globals['_EVENTKIND']._serialized_end=544
+  _globals['_SEVERITY']._serialized_start=546
+  _globals['_SEVERITY']._serialized_end=617
   _globals['_EVENT']._serialized_start=76
-  _globals['_EVENT']._serialized_end=425
-  _globals['_EVENT_VALUESENTRY']._serialized_start=380
-  _globals['_EVENT_VALUESENTRY']._serialized_end=425
+  _globals['_EVENT']._serialized_end=439
+  _globals['_EVENT_VALUESENTRY']._serialized_start=394
+  _globals['_EVENT_VALUESENTRY']._serialized_end=439
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,7 @@ SEVERITY_WARNING: Severity
 SEVERITY_ERROR: Severity
 
 class Event(_message.Message):
-    __slots__ = ("sequence", "time_s", "kind", "device", "device_name", "status", "severity", "message", "calibration_set", "values")
+    __slots__ = ("sequence", "time_s", "kind", "device", "device_name", "status", "severity", "message", "calibration_set", "values", "lost")
     class ValuesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,7 @@ class Event(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_SET_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     time_s: float
     kind: EventKind
@@ -58,4 +59,5 @@ class Event(_message.Message):
     message: str
     calibration_set: str
     values: _containers.ScalarMap[str, float]
-    def __init__(self, sequence: _Optional[int] = ..., time_s: _Optional[float] = ..., kind: _Optional[_Union[EventKind, str]] = ..., device: _Optional[int] = ..., device_name: _Optional[str] = ..., status: _Optional[_Union[_device_pb2.DeviceStatus, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., message: _Optional[str] = ..., calibration_set: _Optional[str] = ..., values: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    lost: int
+    def __init__(self, sequence: _Optional[int] = ..., time_s: _Optional[float] = ..., kind: _Optional[_Union[EventKind, str]] = ..., device: _Optional[int] = ..., device_name: _Optional[str] = ..., status: _Optional[_Union[_device_pb2.DeviceStatus, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., message: _Optional[str] = ..., calibration_set: _Optional[str] = ..., values: _Optional[_Mapping[str, float]] = ..., lost: _Optional[int] = ...) -> None: ...

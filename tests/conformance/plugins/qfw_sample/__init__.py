@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from qfw.program import Program, gate, gates
 from qfw.program.errors import QfwError, Unsupported
-from qfw.qpm.plugin import DeviceSpec, Executor, Option, Plugin, Row, Task
+from qfw.qpm.plugin import DeviceEvent, DeviceSpec, Executor, Option, Plugin, Row, Task
+
+_BEHAVIOURS = ("work", "raise", "die", "hang", "stuck", "short", "calibrate")
 
 
 class SampleExecutor:
+    def __init__(self, emit: Callable[[DeviceEvent], None] = lambda event: None) -> None:
+        self._emit = emit
+
     def run(self, tasks: Sequence[Task]) -> Sequence[list[Row] | QfwError]:
         return [self._one(task) for task in tasks]
 
@@ -33,6 +38,8 @@ class SampleExecutor:
                 time.sleep(0.01)
         if behaviour == "stuck":
             re.match("(a+)+$", "a" * 60 + "b")  # for years, and with Python's global lock in its hand
+        if behaviour == "calibrate":
+            self._emit(DeviceEvent("sample", "calibration", calibration_set="set-1", values={"t1": 2e-4}))
         if behaviour == "short":
             return []
         if not task.program.terminal_measurements:
@@ -126,14 +133,12 @@ class SamplePlugin(Plugin):
                 max_shots=100_000,
                 capacity=8,
                 gates=(*(g.name for g in gates()), "controlled", "unitary", "measure"),
-                options=(
-                    Option("behaviour", "work", "What it does.", ("work", "raise", "die", "hang", "stuck", "short")),
-                ),
+                options=(Option("behaviour", "work", "What it does.", _BEHAVIOURS),),
             )
         ]
 
     def executor(self, device: str) -> Executor:
-        return SampleExecutor()
+        return SampleExecutor(self.emit)
 
 
 plugin = SamplePlugin()
