@@ -61,12 +61,14 @@ def simulate(
     observables: Sequence[_HasTerms | PauliTerms] = (),
     gradients: bool = False,
     gradient_parameters: Sequence[int] = (),
+    precision: str = "double",
     threads: int = 1,
     simd: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Runs one row of a Program; the keys of the result are the outputs asked for.
 
-    `row` holds the values of the program's parameters in radians. `threads` 0 takes every usable CPU. "counts" comes
+    `row` holds the values of the program's parameters in radians. `threads` 0 takes every usable CPU. `precision` is
+    that of the amplitudes, "double" or "single"; results have the same types with both. "counts" comes
     with "count_keys" (uint8, one row of little-endian packed bits per count), "memory" is one such row per shot,
     "expectations" one number per observable, a `PauliSum` or a list of (coefficient, letters, qubits), "gradients"
     their exact derivatives with respect to `gradient_parameters` (by default all), observables x parameters. Raises
@@ -87,6 +89,7 @@ def simulate(
         observables=sums,
         gradients=gradients,
         gradient_parameters=list(gradient_parameters),
+        precision=precision,
         threads=threads,
         simd=simd,
     )

@@ -13,6 +13,11 @@ constexpr uint64_t kBigBytes = 256ull << 20;
 constexpr uint32_t kWideQubits = 16;   // from here on one row uses the whole pool
 constexpr double kRowChunkNs = 100e3;  // rows handed to a thread at once take about this long
 
+simenv::Precision precision_of(const Task& task) {
+  const auto found = task.options.find("precision");
+  return found == task.options.end() ? simenv::Precision::kDouble : simenv::precision_named(found->second);
+}
+
 simenv::Request request_of(const Task& task, uint32_t row, uint64_t seed) {
   simenv::Request r;
   r.row = task.bindings.row(row);
@@ -26,6 +31,7 @@ simenv::Request request_of(const Task& task, uint32_t row, uint64_t seed) {
   if (task.outputs & (kExpectations | kGradients)) r.observables = task.observables;
   r.gradients = task.outputs & kGradients;
   r.gradient_parameters = task.gradient_parameters;
+  r.precision = precision_of(task);
   return r;
 }
 
@@ -101,9 +107,8 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
     : pool_(pool), plans_(limits.plan_cache_bytes) {
   info_.name = std::move(name);
   info_.provider = "statevec";
-  info_.description = "built-in state-vector simulator, double precision, " +
-                      std::string(simenv::simd_name(simenv::best_simd_level())) + ", " + std::to_string(pool.size()) +
-                      " threads";
+  info_.description = "built-in state-vector simulator, " + std::string(simenv::simd_name(simenv::best_simd_level())) +
+                      ", " + std::to_string(pool.size()) + " threads";
   info_.version = QFW_VERSION;
   info_.max_qubits = simenv::kMaxSimulatedQubits;  // memory refuses earlier, and says how much is needed
   info_.max_shots = limits.max_shots;
@@ -112,10 +117,13 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
   for (const auto& g : program::gates()) info_.gates.emplace_back(g.name);
   for (const char* op : {"unitary", "controlled", "measure", "reset"}) info_.gates.emplace_back(op);
   info_.outputs = {"counts", "memory", "probabilities", "statevector", "expectations", "gradients"};
+  info_.options["precision"] =
+      "of the amplitudes: double (default), or single for half the memory and about 1e-5 in results";
 }
 
 void StatevecDevice::check(const Task& task) const {
   check_task(info_, task);
+  precision_of(task);  // refuses unknown ones
   if (task.program->dynamic()) check_gates(info_, *task.program);
   if (task.shots > 0 && (task.outputs & (kExpectations | kGradients)))
     throw Error(ErrorCode::kUnsupported, "expectations and gradients are exact on device '" + info_.name + "': shots " +

@@ -38,22 +38,25 @@ Cut::Cut(const Window& window, unsigned qubits) : width(static_cast<unsigned>(wi
 
 uint64_t Cut::base(uint64_t block) const noexcept { return deposit(block, outside_); }
 
-void Cut::gather(const double* from, double* block) const noexcept {
+void Cut::gather(const void* from, void* block, size_t each) const noexcept {
   uint64_t at = 0;
   for (uint64_t r = 0; r < runs; ++r, at = ((at | ~high_) + 1) & high_)
-    std::memcpy(block + 2 * r * run, from + 2 * at, 2 * run * sizeof(double));
+    std::memcpy(static_cast<std::byte*>(block) + r * run * each, static_cast<const std::byte*>(from) + at * each,
+                run * each);
 }
 
-void Cut::scatter(const double* block, double* to) const noexcept {
+void Cut::scatter(const void* block, void* to, size_t each) const noexcept {
   uint64_t at = 0;
   for (uint64_t r = 0; r < runs; ++r, at = ((at | ~high_) + 1) & high_)
-    std::memcpy(to + 2 * at, block + 2 * r * run, 2 * run * sizeof(double));
+    std::memcpy(static_cast<std::byte*>(to) + at * each, static_cast<const std::byte*>(block) + r * run * each,
+                run * each);
 }
 
-double* scratch(size_t doubles) {
+std::byte* scratch(size_t bytes) {
   thread_local Buffer buffer;
+  const size_t doubles = (bytes + sizeof(double) - 1) / sizeof(double);
   if (buffer.size() < doubles) buffer = Buffer(doubles);
-  return buffer.data();
+  return reinterpret_cast<std::byte*>(buffer.data());
 }
 
 void fill_table(const Plan& plan, const Window& window, const Layer& layer, const Coefficients& coefficients,
@@ -85,7 +88,7 @@ void fill_table(const Plan& plan, const Window& window, const Layer& layer, cons
   }
 }
 
-void apply_op(const Kernels& kernels, const PlanOp& op, const double* c, double* block, unsigned bits) {
+void apply_op(const Kernels& kernels, const PlanOp& op, const double* c, void* block, unsigned bits) {
   switch (op.kind) {
     case Kind::kPhase:
       return kernels.phase(block, bits, op.mask, c);

@@ -1,6 +1,7 @@
 // Operations of a Plan applied to one block of amplitudes, and the blocks that a window cuts a state into.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "simenv/native/kernels.h"
@@ -22,9 +23,10 @@ struct Cut {
 
   uint64_t base(uint64_t block) const noexcept;  // the index of a block's first amplitude
   // True when the block at `from` can be worked on where it lies.
-  bool whole(const double* from) const noexcept { return runs == 1 && reinterpret_cast<uintptr_t>(from) % 64 == 0; }
-  void gather(const double* from, double* block) const noexcept;
-  void scatter(const double* block, double* to) const noexcept;
+  bool whole(const void* from) const noexcept { return runs == 1 && reinterpret_cast<uintptr_t>(from) % 64 == 0; }
+  // `each`: bytes of an amplitude.
+  void gather(const void* from, void* block, size_t each) const noexcept;
+  void scatter(const void* block, void* to, size_t each) const noexcept;
 
   unsigned width = 0;
   uint64_t count = 0;  // of blocks
@@ -34,13 +36,13 @@ struct Cut {
   uint64_t high_ = 0, outside_ = 0;
 };
 
-double* scratch(size_t doubles);  // of this thread, kept for the next block
+std::byte* scratch(size_t bytes);  // of this thread, kept for the next block
 
 // What a layer does to the block at `base` of a window: its terms with the bits outside filled in.
 void fill_table(const Plan& plan, const Window& window, const Layer& layer, const Coefficients& coefficients,
                 uint64_t base, PhaseTable& table);
 
 // Any operation but a layer, whose controls outside of the block are met.
-void apply_op(const Kernels& kernels, const PlanOp& op, const double* coefficients, double* block, unsigned bits);
+void apply_op(const Kernels& kernels, const PlanOp& op, const double* coefficients, void* block, unsigned bits);
 
 }  // namespace qfw::simenv

@@ -16,9 +16,9 @@ double transformed_sum(const State& state, std::span<const Term> terms, size_t f
   double total = 0.0;
   for (size_t at = first; at < first + count; at += n) {
     if (terms[0].x == 0) {
-      state.kernels().norms(state.data() + 2 * at, 0, n, overlap);
+      state.kernels().norms(state.at(at), 0, n, overlap);
     } else {
-      state.kernels().overlaps(state.data(), at, n, terms[0].x, terms[0].imaginary, overlap);
+      state.kernels().overlaps(state.at(0), at, n, terms[0].x, terms[0].imaginary, overlap);
     }
     walsh_hadamard(overlap, n);
     for (const Term& t : terms) total += (std::popcount(at & t.z) & 1 ? -t.weight : t.weight) * overlap[t.z & (n - 1)];
@@ -28,7 +28,7 @@ double transformed_sum(const State& state, std::span<const Term> terms, size_t f
 
 // An amplitude and its partner j ^ x give the same share: one of them is summed, twice.
 double single_sum(const State& state, const Term& term, size_t first, size_t count) {
-  const double sum = state.kernels().signed_sum(state.data(), first, count, term.x, term.z, term.imaginary);
+  const double sum = state.kernels().signed_sum(state.at(0), first, count, term.x, term.z, term.imaginary);
   return (term.x == 0 ? term.weight : 2.0 * term.weight) * sum;
 }
 
@@ -69,8 +69,7 @@ std::vector<double> probabilities(const State& state, std::span<const uint32_t> 
   std::vector<double> out;
   if (all) {
     out.resize(state.size());
-    state.for_blocks(blocks,
-                     [&](size_t b) { state.kernels().norms(state.data() + 2 * b * each, 0, each, &out[b * each]); });
+    state.for_blocks(blocks, [&](size_t b) { state.kernels().norms(state.at(b * each), 0, each, &out[b * each]); });
     stop.check();
     return out;
   }
@@ -78,7 +77,7 @@ std::vector<double> probabilities(const State& state, std::span<const uint32_t> 
   std::vector<double> weights(each);
   for (size_t b = 0; b < blocks; ++b) {  // in order: the same sums on any number of threads
     stop.check();
-    state.kernels().norms(state.data() + 2 * b * each, 0, each, weights.data());
+    state.kernels().norms(state.at(b * each), 0, each, weights.data());
     for (size_t i = 0; i < each; ++i) {
       size_t j = 0;
       for (size_t k = 0; k < qubits.size(); ++k) j |= ((b * each + i) >> qubits[k] & 1) << k;

@@ -125,14 +125,14 @@ void apply_sum(const program::PauliSum& sum, const State& from, State& to, const
     stop.check();
     alignas(64) double weights[size_t{1} << kTileBits];
     for (size_t at = b * each; at < (b + 1) * each; at += n) {
-      std::memset(to.data() + 2 * at, 0, n * sizeof(Complex));
+      std::memset(to.at(at), 0, n * to.bytes_each());
       if (terms.identity != 0.0) {
         std::fill(weights, weights + n, terms.identity);
-        from.kernels().add_flipped(from.data(), at, n, 0, false, weights, to.data());
+        from.kernels().add_flipped(from.at(0), at, n, 0, false, weights, to.at(0));
       }
       for_groups(terms.sorted, [&](std::span<const Term> group) {
         fill_weights(group, at, n, weights);
-        from.kernels().add_flipped(from.data(), at, n, group[0].x, group[0].imaginary, weights, to.data());
+        from.kernels().add_flipped(from.at(0), at, n, group[0].x, group[0].imaginary, weights, to.at(0));
       });
     }
   });
@@ -267,8 +267,8 @@ class BackwardSweep {
   }
 
   struct Blocks {  // one block of the state and of each lambda
-    double* state;
-    double* const* lambdas;
+    void* state;
+    void* const* lambdas;
     size_t count;
     unsigned bits;
     uint64_t base;
@@ -282,9 +282,9 @@ class BackwardSweep {
     const size_t width = widths_[w], line = width * lambdas.size();
     if (window.locals.empty()) {
       std::vector<double> sums(line, 0.0);
-      std::vector<double*> at;
-      for (State* lambda : lambdas) at.push_back(lambda->data());
-      undo_block(state.kernels(), window, {state.data(), at.data(), at.size(), state.bits(), 0, sums.data(), width},
+      std::vector<void*> at;
+      for (State* lambda : lambdas) at.push_back(lambda->at(0));
+      undo_block(state.kernels(), window, {state.at(0), at.data(), at.size(), state.bits(), 0, sums.data(), width},
                  stop);
       return sums;
     }
@@ -307,18 +307,18 @@ class BackwardSweep {
 
   void undo_cut(const Cut& cut, const Window& window, uint64_t base, State& state, std::span<State* const> lambdas,
                 double* sums, size_t width, const Stop& stop) const {
-    const size_t block = size_t{2} << cut.width;
-    double* memory = scratch((1 + lambdas.size()) * block);
-    std::vector<double*> at(1 + lambdas.size());
+    const size_t each = state.bytes_each(), block = each << cut.width;
+    std::byte* memory = scratch((1 + lambdas.size()) * block);
+    std::vector<void*> at(1 + lambdas.size());
     for (size_t k = 0; k <= lambdas.size(); ++k) {
-      double* from = (k == 0 ? state : *lambdas[k - 1]).data() + 2 * base;
+      void* from = (k == 0 ? state : *lambdas[k - 1]).at(base);
       at[k] = cut.whole(from) ? from : memory + k * block;
-      if (at[k] != from) cut.gather(from, at[k]);
+      if (at[k] != from) cut.gather(from, at[k], each);
     }
     undo_block(state.kernels(), window, {at[0], &at[1], lambdas.size(), cut.width, base, sums, width}, stop);
     for (size_t k = 0; k <= lambdas.size(); ++k) {
-      double* to = (k == 0 ? state : *lambdas[k - 1]).data() + 2 * base;
-      if (at[k] != to) cut.scatter(at[k], to);
+      void* to = (k == 0 ? state : *lambdas[k - 1]).at(base);
+      if (at[k] != to) cut.scatter(at[k], to, each);
     }
   }
 
@@ -336,7 +336,7 @@ class BackwardSweep {
       apply_op(k, op, c, blocks.state, blocks.bits);
       const uint32_t slot = g_.op_sites_[i] == kNowhere ? kNowhere : slots_[g_.op_sites_[i]].at;
       for (size_t o = 0; o < blocks.count; ++o) {
-        double* lambda = blocks.lambdas[o];
+        void* lambda = blocks.lambdas[o];
         // A phase is summed with both undone, a matrix with lambda still as it is after the operation.
         if (op.kind == Kind::kPhase) apply_op(k, op, c, lambda, blocks.bits);
         if (slot != kNowhere) add_sums(k, op, lambda, blocks, blocks.sums + o * blocks.width + slot);
@@ -345,7 +345,7 @@ class BackwardSweep {
     }
   }
 
-  static void add_sums(const Kernels& k, const PlanOp& op, const double* lambda, const Blocks& blocks, double* to) {
+  static void add_sums(const Kernels& k, const PlanOp& op, const void* lambda, const Blocks& blocks, double* to) {
     if (op.kind == Kind::kPhase) *to += k.cross_sum(lambda, blocks.state, blocks.bits, op.mask);
     if (op.kind == Kind::kDense1) k.transfer1(lambda, blocks.state, blocks.bits, op.a, op.mask, to);
     if (op.kind == Kind::kDense2) k.transfer2(lambda, blocks.state, blocks.bits, op.a, op.b, op.mask, to);

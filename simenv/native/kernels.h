@@ -1,4 +1,4 @@
-// The inner loops over amplitudes, one table of functions per SIMD level, all made from kernels_impl.h.
+// The inner loops over amplitudes, one table of functions per SIMD level and precision, all made from kernels_impl.h.
 //
 // Layout: amplitudes lie in groups of `lanes`; a group is its `lanes` real parts, then its `lanes` imaginary parts.
 // Amplitude i: group g = i >> lane_bits, lane l = i & (lanes - 1); real part at data[2 * lanes * g + l], imaginary part
@@ -31,47 +31,53 @@ struct PhaseTable {
   double pair[kMaxLayerBits][kMaxLayerBits][2];
 };
 
-// `data` holds 2^bits amplitudes. Masks and targets are bit positions of the amplitude's index; a gate acts where all
-// bits of `controls` are 1. Matrices are row-major (re, im) pairs, the first target least significant.
+// `data` holds 2^bits amplitudes, of doubles or floats as the table says; everything else is double. Masks and targets
+// are bit positions of the amplitude's index; a gate acts where all bits of `controls` are 1. Matrices are row-major
+// (re, im) pairs, the first target least significant.
 struct Kernels {
   SimdLevel level;
   unsigned lane_bits;
+  unsigned scalar_bytes;  // of a real or imaginary part: 8, or 4 in single precision
   // Multiplies the amplitudes whose index has all bits of `mask` by factor[0] + i factor[1].
-  void (*phase)(double* data, unsigned bits, uint64_t mask, const double* factor);
-  void (*flip)(double* data, unsigned bits, unsigned target, uint64_t controls);
-  void (*swap)(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls);
-  void (*dense1)(double* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix, Shape shape);
-  void (*dense2)(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls, const double* matrix);
-  void (*layer)(double* data, unsigned bits, const PhaseTable& table);  // bits <= kMaxLayerBits
+  void (*phase)(void* data, unsigned bits, uint64_t mask, const double* factor);
+  void (*flip)(void* data, unsigned bits, unsigned target, uint64_t controls);
+  void (*swap)(void* data, unsigned bits, unsigned a, unsigned b, uint64_t controls);
+  void (*dense1)(void* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix, Shape shape);
+  void (*dense2)(void* data, unsigned bits, unsigned a, unsigned b, uint64_t controls, const double* matrix);
+  void (*layer)(void* data, unsigned bits, const PhaseTable& table);  // bits <= kMaxLayerBits
   // Sum of |amplitude|^2 over [first, first + count), both multiples of the lanes; only those with all bits of `mask`.
-  double (*norm)(const double* data, size_t first, size_t count, uint64_t mask);
+  double (*norm)(const void* data, size_t first, size_t count, uint64_t mask);
   // out[i] = |amplitude(first + i)|^2
-  void (*norms)(const double* data, size_t first, size_t count, double* out);
+  void (*norms)(const void* data, size_t first, size_t count, double* out);
   // out[i] = conj(amplitude(j ^ flip)) * amplitude(j), j = first + i: real parts, or imaginary parts. `flip` may reach
   // anywhere in the state.
-  void (*overlaps)(const double* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out);
+  void (*overlaps)(const void* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out);
   // Sum over j in [first, first + count), j without the highest bit of `flip`, of (-1)^popcount(j & z) times the real
   // (or imaginary) part of conj(amplitude(j ^ flip)) * amplitude(j).
-  double (*signed_sum)(const double* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary);
-  // To (re, im) pairs: in place when to == from.
-  void (*interleave)(const double* from, size_t amplitudes, double* to);
+  double (*signed_sum)(const void* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary);
+  // To (re, im) pairs of doubles: in place when to == from, in double precision alone.
+  void (*interleave)(const void* from, size_t amplitudes, double* to);
 
   // On two states (simenv/native/gradient). For r and c over the targets' bits: out (dim x dim complex, row-major)
   // [r][c] += the sum over all else of conj(left) at r times right at c, where all bits of `controls` are 1.
-  void (*transfer1)(const double* left, const double* right, unsigned bits, unsigned target, uint64_t controls,
+  void (*transfer1)(const void* left, const void* right, unsigned bits, unsigned target, uint64_t controls,
                     double* out);
-  void (*transfer2)(const double* left, const double* right, unsigned bits, unsigned a, unsigned b, uint64_t controls,
+  void (*transfer2)(const void* left, const void* right, unsigned bits, unsigned a, unsigned b, uint64_t controls,
                     double* out);
   // The imaginary part of conj(left[i]) * right[i]: summed over all i with all bits of `mask`, or one by one.
-  double (*cross_sum)(const double* left, const double* right, unsigned bits, uint64_t mask);
-  void (*crosses)(const double* left, const double* right, size_t first, size_t count, double* out);
+  double (*cross_sum)(const void* left, const void* right, unsigned bits, uint64_t mask);
+  void (*crosses)(const void* left, const void* right, size_t first, size_t count, double* out);
   // to[j] += weights[j - first] * from[j ^ flip], times -i when `imaginary`, for j in [first, first + count).
-  void (*add_flipped)(const double* from, size_t first, size_t count, uint64_t flip, bool imaginary,
-                      const double* weights, double* to);
+  void (*add_flipped)(const void* from, size_t first, size_t count, uint64_t flip, bool imaginary,
+                      const double* weights, void* to);
 };
 
-const Kernels& kernels(SimdLevel level) noexcept;  // a level that this CPU lacks gives the best it has
+// A level that this CPU lacks gives the best it has.
+const Kernels& kernels(SimdLevel level, Precision precision = Precision::kDouble) noexcept;
 
+inline size_t bytes_per_amplitude(const Kernels& k) noexcept { return size_t{2} * k.scalar_bytes; }
+
+// Where the real part of an amplitude lies, counted in parts.
 inline size_t real_index(const Kernels& k, uint64_t i) noexcept {
   const uint64_t lanes = uint64_t{1} << k.lane_bits;
   return (i >> k.lane_bits) * 2 * lanes + (i & (lanes - 1));

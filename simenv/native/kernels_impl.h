@@ -1,6 +1,6 @@
 // The kernels, written once. Included by kernels_{baseline,avx2,avx512}.cc, each compiled with its own machine flags
-// and QFW_LANES. Everything here has internal linkage and nothing of the standard library is instantiated: code made
-// with wider instructions must never be merged by the linker into what other CPUs run.
+// QFW_LANES and QFW_REAL. Everything here has internal linkage and nothing of the standard library is instantiated:
+// code made with wider instructions must never be merged by the linker into what other CPUs run.
 #include <cstddef>
 #include <cstdint>
 
@@ -10,23 +10,39 @@ namespace qfw::simenv {
 namespace {
 
 constexpr unsigned kLanes = QFW_LANES;
-constexpr unsigned kLaneBits = kLanes == 8 ? 3 : kLanes == 4 ? 2 : 1;
-typedef double Vec __attribute__((vector_size(8 * QFW_LANES)));
-typedef int64_t Mask __attribute__((vector_size(8 * QFW_LANES)));
+constexpr unsigned kLaneBits = kLanes == 16 ? 4 : kLanes == 8 ? 3 : kLanes == 4 ? 2 : 1;
+constexpr unsigned kMaxLaneBits = 4;  // of any table
+typedef QFW_REAL Real;
+typedef Real Vec __attribute__((vector_size(sizeof(Real) * QFW_LANES)));
+typedef double Wide __attribute__((vector_size(8 * QFW_LANES)));  // as many doubles: sums, and what goes out
+typedef decltype(Vec{} < Vec{}) Mask;
 
-inline Vec load(const double* p) {
+inline Real* reals(void* p) { return static_cast<Real*>(p); }
+inline const Real* reals(const void* p) { return static_cast<const Real*>(p); }
+
+inline Vec load(const Real* p) {
   Vec v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
-inline void store(double* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
-inline Vec broadcast(double x) { return x - Vec{}; }
+inline void store(Real* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
+inline Vec broadcast(double x) { return static_cast<Real>(x) - Vec{}; }
+inline Wide widen(Vec v) { return __builtin_convertvector(v, Wide); }
+inline void store_wide(double* p, const Wide& v) { __builtin_memcpy(p, &v, sizeof v); }
+inline Vec load_narrow(const double* p) {
+  Wide v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, Vec);
+}
 
 // Lanes permuted by exclusive or with X. Chosen by the preprocessor: `if constexpr` does not keep every compiler from
 // looking at the other widths.
 template <unsigned X>
 inline Vec permute(Vec v) {
-#if QFW_LANES == 8
+#if QFW_LANES == 16
+  return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, 2 ^ X, 3 ^ X, 4 ^ X, 5 ^ X, 6 ^ X, 7 ^ X, 8 ^ X, 9 ^ X, 10 ^ X,
+                                 11 ^ X, 12 ^ X, 13 ^ X, 14 ^ X, 15 ^ X);
+#elif QFW_LANES == 8
   return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, 2 ^ X, 3 ^ X, 4 ^ X, 5 ^ X, 6 ^ X, 7 ^ X);
 #elif QFW_LANES == 4
   return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, 2 ^ X, 3 ^ X);
@@ -35,11 +51,21 @@ inline Vec permute(Vec v) {
 #endif
 }
 
+// Calls f.operator()<X>() for the lane mask x.
+template <unsigned X = 0, class F>
+inline auto with_lanes(unsigned x, const F& f) {
+  if constexpr (X + 1 == kLanes) {
+    return f.template operator()<X>();
+  } else {
+    return x == X ? f.template operator()<X>() : with_lanes<X + 1>(x, f);
+  }
+}
+
 // All ones in the lanes l with (l & mask) == value.
 inline Mask lanes_where(uint64_t mask, uint64_t value) {
   Mask lane;
-  for (unsigned l = 0; l < kLanes; ++l) lane[l] = l;
-  return (lane & static_cast<int64_t>(mask)) == static_cast<int64_t>(value);
+  for (unsigned l = 0; l < kLanes; ++l) lane[l] = static_cast<int>(l);
+  return (lane & static_cast<int>(mask)) == static_cast<int>(value);
 }
 inline Vec select(Mask m, Vec yes, Vec no) { return m ? yes : no; }
 
@@ -55,12 +81,12 @@ struct Groups {
   uint64_t next(uint64_t g) const { return ((g | fixed) + 1) & ~fixed; }
 };
 
-void phase(double* data, unsigned bits, uint64_t mask, const double* factor) {
+void phase(void* data, unsigned bits, uint64_t mask, const double* factor) {
   const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
   const Vec fr = select(in, broadcast(factor[0]), broadcast(1.0)), fi = select(in, broadcast(factor[1]), Vec{});
   const Groups groups(bits, mask);
   for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
-    double* p = data + 2 * kLanes * (g | groups.fixed);
+    Real* p = reals(data) + 2 * kLanes * (g | groups.fixed);
     const Vec r = load(p), i = load(p + kLanes);
     store(p, r * fr - i * fi);
     store(p + kLanes, r * fi + i * fr);
@@ -68,18 +94,18 @@ void phase(double* data, unsigned bits, uint64_t mask, const double* factor) {
 }
 
 template <unsigned X>
-void flip_lanes(double* data, unsigned bits, uint64_t controls) {
+void flip_lanes(void* data, unsigned bits, uint64_t controls) {
   const Mask in = lanes_where(controls & kLaneMask, controls & kLaneMask);
   const Groups groups(bits, controls);
   for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
-    double* p = data + 2 * kLanes * (g | groups.fixed);
+    Real* p = reals(data) + 2 * kLanes * (g | groups.fixed);
     const Vec r = load(p), i = load(p + kLanes);
     store(p, select(in, permute<X>(r), r));
     store(p + kLanes, select(in, permute<X>(i), i));
   }
 }
 
-inline void exchange(double* p, double* q, Mask in) {
+inline void exchange(Real* p, Real* q, Mask in) {
   for (unsigned part = 0; part < 2; ++part, p += kLanes, q += kLanes) {
     const Vec x = load(p), y = load(q);
     store(p, select(in, y, x));
@@ -87,20 +113,16 @@ inline void exchange(double* p, double* q, Mask in) {
   }
 }
 
-void flip(double* data, unsigned bits, unsigned target, uint64_t controls) {
-  if (target < kLaneBits) {
-    if (target == 0) return flip_lanes<1>(data, bits, controls);
-    if (target == 1) return flip_lanes<2 % kLanes>(data, bits, controls);
-    return flip_lanes<4 % kLanes>(data, bits, controls);
-  }
+void flip(void* data, unsigned bits, unsigned target, uint64_t controls) {
+  if (target < kLaneBits) return with_lanes(1u << target, [&]<unsigned X>() { flip_lanes<X>(data, bits, controls); });
   const Mask in = lanes_where(controls & kLaneMask, controls & kLaneMask);
   const uint64_t bit = uint64_t{1} << (target - kLaneBits), on = controls >> kLaneBits;
   const Groups groups(bits, controls | uint64_t{1} << target);
   for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g))
-    exchange(data + 2 * kLanes * (g | on), data + 2 * kLanes * (g | on | bit), in);
+    exchange(reals(data) + 2 * kLanes * (g | on), reals(data) + 2 * kLanes * (g | on | bit), in);
 }
 
-void swap(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls) {
+void swap(void* data, unsigned bits, unsigned a, unsigned b, uint64_t controls) {
   if (a < kLaneBits || b < kLaneBits) {
     const uint64_t bit_a = uint64_t{1} << a, bit_b = uint64_t{1} << b;
     flip(data, bits, b, bit_a);
@@ -113,16 +135,16 @@ void swap(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls
   const uint64_t on = controls >> kLaneBits;
   const Groups groups(bits, controls | uint64_t{1} << a | uint64_t{1} << b);
   for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g))
-    exchange(data + 2 * kLanes * (g | on | bit_a), data + 2 * kLanes * (g | on | bit_b), in);
+    exchange(reals(data) + 2 * kLanes * (g | on | bit_a), reals(data) + 2 * kLanes * (g | on | bit_b), in);
 }
 
 // A matrix on `kHigh` targets above the lanes and the targets LOW (a mask) within them, one formula for every case:
 //   out[r] = sum over s, p of C[r][s][p] * permute<p>(in[s]),
 // r, s over the high targets' bits, p over the subsets of LOW; C holds one coefficient per lane.
-constexpr unsigned low_count(unsigned low) { return (low & 1) + (low >> 1 & 1) + (low >> 2 & 1); }
+constexpr unsigned low_count(unsigned low) { return low == 0 ? 0 : (low & 1) + low_count(low >> 1); }
 constexpr unsigned spread(unsigned low, unsigned bits) {  // deposits `bits` at the set positions of `low`
   unsigned out = 0;
-  for (unsigned q = 0, k = 0; q < 3; ++q)
+  for (unsigned q = 0, k = 0; q < kMaxLaneBits; ++q)
     if (low >> q & 1) out |= (bits >> k++ & 1) << q;
   return out;
 }
@@ -153,7 +175,7 @@ struct Coefficients {
 
 template <unsigned LOW, unsigned P = 0>
 inline void permuted(Vec v, Vec* out) {
-  out[P] = permute<spread(LOW, P) % kLanes>(v);
+  out[P] = permute<spread(LOW, P)>(v);
   if constexpr (P + 1 < (1u << low_count(LOW))) permuted<LOW, P + 1>(v, out);
 }
 
@@ -173,7 +195,7 @@ inline void add_product(Vec cr, Vec ci, Vec xr, Vec xi, bool diagonal, Vec& r, V
 }
 
 template <unsigned HIGH, unsigned LOW, Shape SHAPE>
-void dense(double* data, unsigned bits, const unsigned* high, uint64_t controls, const double* matrix) {
+void dense(void* data, unsigned bits, const unsigned* high, uint64_t controls, const double* matrix) {
   using C = Coefficients<HIGH, LOW>;
   const C c(matrix, controls & kLaneMask);
   const uint64_t on = controls >> kLaneBits;
@@ -185,7 +207,7 @@ void dense(double* data, unsigned bits, const unsigned* high, uint64_t controls,
   }
   const Groups groups(bits, fixed);
   for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
-    double* p = data + 2 * kLanes * (g | on);
+    Real* p = reals(data) + 2 * kLanes * (g | on);
     Vec xr[C::kRows][C::kPerms], xi[C::kRows][C::kPerms];
     for (unsigned s = 0; s < C::kRows; ++s) {
       permuted<LOW>(load(p + offset[s]), xr[s]);
@@ -203,20 +225,20 @@ void dense(double* data, unsigned bits, const unsigned* high, uint64_t controls,
 }
 
 template <Shape SHAPE>
-void dense1_shaped(double* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix) {
+void dense1_shaped(void* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix) {
   if (target >= kLaneBits) return dense<1, 0, SHAPE>(data, bits, &target, controls, matrix);
-  if (target == 0) return dense<0, 1, SHAPE>(data, bits, nullptr, controls, matrix);
-  if (target == 1) return dense<0, 2, SHAPE>(data, bits, nullptr, controls, matrix);
-  return dense<0, 4, SHAPE>(data, bits, nullptr, controls, matrix);
+  with_lanes(1u << target, [&]<unsigned LOW>() {
+    if constexpr (low_count(LOW) == 1) dense<0, LOW, SHAPE>(data, bits, nullptr, controls, matrix);
+  });
 }
 
-void dense1(double* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix, Shape shape) {
+void dense1(void* data, unsigned bits, unsigned target, uint64_t controls, const double* matrix, Shape shape) {
   if (shape == Shape::kReal) return dense1_shaped<Shape::kReal>(data, bits, target, controls, matrix);
   if (shape == Shape::kCross) return dense1_shaped<Shape::kCross>(data, bits, target, controls, matrix);
   return dense1_shaped<Shape::kGeneral>(data, bits, target, controls, matrix);
 }
 
-void dense2(double* data, unsigned bits, unsigned a, unsigned b, uint64_t controls, const double* matrix) {
+void dense2(void* data, unsigned bits, unsigned a, unsigned b, uint64_t controls, const double* matrix) {
   double ordered[32];
   if (a > b) {  // the lower position becomes the matrix's first target
     for (unsigned r = 0; r < 4; ++r)
@@ -233,93 +255,74 @@ void dense2(double* data, unsigned bits, unsigned a, unsigned b, uint64_t contro
   constexpr Shape kG = Shape::kGeneral;
   const unsigned high[2] = {a, b};
   if (a >= kLaneBits) return dense<2, 0, kG>(data, bits, high, controls, matrix);
-  if (b >= kLaneBits) {
-    if (a == 0) return dense<1, 1, kG>(data, bits, high + 1, controls, matrix);
-    if (a == 1) return dense<1, 2, kG>(data, bits, high + 1, controls, matrix);
-    return dense<1, 4, kG>(data, bits, high + 1, controls, matrix);
-  }
-  if (b == 1) return dense<0, 3, kG>(data, bits, nullptr, controls, matrix);
-  if (a == 0) return dense<0, 5, kG>(data, bits, nullptr, controls, matrix);
-  return dense<0, 6, kG>(data, bits, nullptr, controls, matrix);
+  with_lanes(b >= kLaneBits ? 1u << a : 1u << a | 1u << b, [&]<unsigned LOW>() {
+    if constexpr (low_count(LOW) == 1) dense<1, LOW, kG>(data, bits, high + 1, controls, matrix);
+    if constexpr (low_count(LOW) == 2) dense<0, LOW, kG>(data, bits, nullptr, controls, matrix);
+  });
 }
 
 #include "simenv/native/kernels_layer.h"
 #include "simenv/native/kernels_pair.h"
 
-double norm(const double* data, size_t first, size_t count, uint64_t mask) {
+double norm(const void* data, size_t first, size_t count, uint64_t mask) {
   const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
   const uint64_t on = mask >> kLaneBits;
-  Vec sum{};
+  Wide sum{};
   for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g) {
     if ((g & on) != on) continue;
-    const Vec r = load(data + 2 * kLanes * g), i = load(data + 2 * kLanes * g + kLanes);
-    sum = sum + select(in, r * r + i * i, Vec{});
+    const Real* p = reals(data) + 2 * kLanes * g;
+    const Vec r = load(p), i = load(p + kLanes);
+    sum = sum + widen(select(in, r * r + i * i, Vec{}));
   }
   double total = 0.0;
   for (unsigned l = 0; l < kLanes; ++l) total += sum[l];
   return total;
 }
 
-void norms(const double* data, size_t first, size_t count, double* out) {
+void norms(const void* data, size_t first, size_t count, double* out) {
   if (count < kLanes) {  // a state narrower than one group
-    for (size_t i = 0; i < count; ++i) out[i] = data[i] * data[i] + data[i + kLanes] * data[i + kLanes];
+    const Real* p = reals(data);
+    for (size_t i = 0; i < count; ++i) out[i] = p[i] * p[i] + p[i + kLanes] * p[i + kLanes];
     return;
   }
   for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, out += kLanes) {
-    const Vec r = load(data + 2 * kLanes * g), i = load(data + 2 * kLanes * g + kLanes);
-    store(out, r * r + i * i);
+    const Real* p = reals(data) + 2 * kLanes * g;
+    const Vec r = load(p), i = load(p + kLanes);
+    store_wide(out, widen(r * r + i * i));
   }
 }
 
+// conj(the amplitude of group h, its lanes permuted by X) times that of group g: real or imaginary parts.
 template <unsigned X>
-void overlaps_lanes(const double* data, size_t first, size_t count, uint64_t other, bool imaginary, double* out) {
-  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, out += kLanes) {
-    const double *p = data + 2 * kLanes * g, *q = data + 2 * kLanes * (g ^ other);
-    const Vec r = load(p), i = load(p + kLanes), s = permute<X % kLanes>(load(q)),
-              t = permute<X % kLanes>(load(q + kLanes));
-    store(out, imaginary ? s * i - t * r : s * r + t * i);
-  }
+inline Vec overlap(const Real* data, uint64_t g, uint64_t h, bool imaginary) {
+  const Real *p = data + 2 * kLanes * g, *q = data + 2 * kLanes * h;
+  const Vec r = load(p), i = load(p + kLanes), s = permute<X>(load(q)), t = permute<X>(load(q + kLanes));
+  return imaginary ? s * i - t * r : s * r + t * i;
 }
 
-void overlaps(const double* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out) {
+void overlaps(const void* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out) {
   const uint64_t other = flip >> kLaneBits;
-  switch (flip & kLaneMask) {
-    case 0:
-      return overlaps_lanes<0>(data, first, count, other, imaginary, out);
-    case 1:
-      return overlaps_lanes<1>(data, first, count, other, imaginary, out);
-    case 2:
-      return overlaps_lanes<2>(data, first, count, other, imaginary, out);
-    case 3:
-      return overlaps_lanes<3>(data, first, count, other, imaginary, out);
-    case 4:
-      return overlaps_lanes<4>(data, first, count, other, imaginary, out);
-    case 5:
-      return overlaps_lanes<5>(data, first, count, other, imaginary, out);
-    case 6:
-      return overlaps_lanes<6>(data, first, count, other, imaginary, out);
-    default:
-      return overlaps_lanes<7>(data, first, count, other, imaginary, out);
-  }
+  with_lanes(static_cast<unsigned>(flip & kLaneMask), [&]<unsigned X>() {
+    double* to = out;
+    for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, to += kLanes)
+      store_wide(to, widen(overlap<X>(reals(data), g, g ^ other, imaginary)));
+  });
 }
 
 constexpr uint64_t highest_bit(unsigned x) { return x >> 1 == 0 ? x : 2 * highest_bit(x >> 1); }
 
 template <unsigned X>
-double signed_sum_lanes(const double* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary) {
+double signed_sum_lanes(const Real* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary) {
   const uint64_t other = flip >> kLaneBits, z_groups = z >> kLaneBits;
   const uint64_t half = other == 0 ? 0 : uint64_t{1} << (63 - __builtin_clzll(other));
-  Vec sum{};
+  Wide sum{};
   for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g) {
     if ((g & half) != 0) {  // on to the next group without that bit
       g = (g | (half - 1));
       continue;
     }
-    const double *p = data + 2 * kLanes * g, *q = data + 2 * kLanes * (g ^ other);
-    const Vec r = load(p), i = load(p + kLanes), s = permute<X % kLanes>(load(q)),
-              t = permute<X % kLanes>(load(q + kLanes));
     const Vec sign = broadcast(__builtin_parityll(g & z_groups) ? -1.0 : 1.0);
-    sum = sum + sign * (imaginary ? s * i - t * r : s * r + t * i);
+    sum = sum + widen(sign * overlap<X>(data, g, g ^ other, imaginary));
   }
   // Within a group: the lanes' own signs, and only those without the highest bit when it lies there.
   const uint64_t skip = other != 0 || X == 0 ? 0 : highest_bit(X);
@@ -329,28 +332,13 @@ double signed_sum_lanes(const double* data, size_t first, size_t count, uint64_t
   return total;
 }
 
-double signed_sum(const double* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary) {
-  switch (flip & kLaneMask) {
-    case 0:
-      return signed_sum_lanes<0>(data, first, count, flip, z, imaginary);
-    case 1:
-      return signed_sum_lanes<1>(data, first, count, flip, z, imaginary);
-    case 2:
-      return signed_sum_lanes<2>(data, first, count, flip, z, imaginary);
-    case 3:
-      return signed_sum_lanes<3>(data, first, count, flip, z, imaginary);
-    case 4:
-      return signed_sum_lanes<4>(data, first, count, flip, z, imaginary);
-    case 5:
-      return signed_sum_lanes<5>(data, first, count, flip, z, imaginary);
-    case 6:
-      return signed_sum_lanes<6>(data, first, count, flip, z, imaginary);
-    default:
-      return signed_sum_lanes<7>(data, first, count, flip, z, imaginary);
-  }
+double signed_sum(const void* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary) {
+  return with_lanes(static_cast<unsigned>(flip & kLaneMask),
+                    [&]<unsigned X>() { return signed_sum_lanes<X>(reals(data), first, count, flip, z, imaginary); });
 }
 
-void interleave(const double* from, size_t amplitudes, double* to) {
+void interleave(const void* data, size_t amplitudes, double* to) {
+  const Real* from = reals(data);
   for (size_t first = 0; first < amplitudes; first += kLanes, from += 2 * kLanes, to += 2 * kLanes) {
     double group[2 * kLanes];
     for (unsigned l = 0; l < kLanes; ++l) {
@@ -369,7 +357,7 @@ void interleave(const double* from, size_t amplitudes, double* to) {
 #define QFW_KERNEL_TABLE(name, level)                                                                 \
   namespace qfw::simenv {                                                                             \
   extern const Kernels name;                                                                          \
-  const Kernels name = {level, kLaneBits, phase, flip, swap, dense1, dense2, layer, norm, norms,      \
+  const Kernels name = {level, kLaneBits, sizeof(Real), phase, flip, swap, dense1, dense2, layer, norm, norms,      \
                         overlaps, signed_sum, interleave, transfer1, transfer2, cross_sum, crosses,   \
                         add_flipped};                                                                 \
   }

@@ -7,7 +7,7 @@
 constexpr unsigned kTileBits = 7;
 
 struct Tile {
-  double re[1u << kTileBits], im[1u << kTileBits];
+  Real re[1u << kTileBits], im[1u << kTileBits];
 };
 
 struct Factor {
@@ -21,36 +21,36 @@ inline Factor single_of(const PhaseTable& t, unsigned q) {
 
 // out[x] = first * the product over the set bits p of x of pair[p][q], x of `bits` bits.
 void fill_pairs(const PhaseTable& t, unsigned q, unsigned bits, Factor first, Tile& out) {
-  out.re[0] = first.re;
-  out.im[0] = first.im;
+  out.re[0] = static_cast<Real>(first.re);
+  out.im[0] = static_cast<Real>(first.im);
   for (unsigned p = 0; p < bits; ++p) {
     const Factor f = t.partners[p] >> q & 1 ? factor_at(t.pair[p][q]) : Factor{1, 0};
     for (unsigned x = 0; x < 1u << p; ++x) {
       const Factor v = times({out.re[x], out.im[x]}, f);
-      out.re[x + (1u << p)] = v.re;
-      out.im[x + (1u << p)] = v.im;
+      out.re[x + (1u << p)] = static_cast<Real>(v.re);
+      out.im[x + (1u << p)] = static_cast<Real>(v.im);
     }
   }
 }
 
 class LayerWalk {
  public:
-  LayerWalk(double* data, unsigned bits, const PhaseTable& table)
+  LayerWalk(Real* data, unsigned bits, const PhaseTable& table)
       : data_(data), bits_(bits), tile_bits_(bits < kTileBits ? bits : kTileBits), t_(table) {}
 
   void run() {
     bool unit = t_.one[0] == 1.0 && t_.one[1] == 0.0 && (t_.singles & ((1u << tile_bits_) - 1)) == 0;
     Tile& root = stack_[bits_ - tile_bits_];
-    root.re[0] = t_.one[0];
-    root.im[0] = t_.one[1];
+    root.re[0] = static_cast<Real>(t_.one[0]);
+    root.im[0] = static_cast<Real>(t_.one[1]);
     for (unsigned q = 0; q < tile_bits_; ++q) {
       unit &= (t_.partners[q] & ((1u << tile_bits_) - 1)) == 0;
       Tile rest;
       fill_pairs(t_, q, q, single_of(t_, q), rest);
       for (unsigned x = 0; x < 1u << q; ++x) {
         const Factor v = times({root.re[x], root.im[x]}, {rest.re[x], rest.im[x]});
-        root.re[x + (1u << q)] = v.re;
-        root.im[x + (1u << q)] = v.im;
+        root.re[x + (1u << q)] = static_cast<Real>(v.re);
+        root.im[x + (1u << q)] = static_cast<Real>(v.im);
       }
     }
     for (unsigned q = tile_bits_; q < bits_; ++q)
@@ -109,7 +109,7 @@ class LayerWalk {
     const bool scaled = scale.re != 1.0 || scale.im != 0.0;
     if (factors == nullptr && !scaled) return;
     const Vec sr = broadcast(scale.re), si = broadcast(scale.im);
-    double* p = data_ + 2 * row;
+    Real* p = data_ + 2 * row;
     for (unsigned x = 0; x < 1u << tile_bits_; x += kLanes, p += 2 * kLanes) {
       Vec a = sr, b = si;
       if (factors != nullptr) {
@@ -123,7 +123,7 @@ class LayerWalk {
     }
   }
 
-  double* data_;
+  Real* data_;
   unsigned bits_, tile_bits_;
   const PhaseTable& t_;
   unsigned levels_ = 0, crossing_ = 0;  // bits above the tile; those with a partner in the tile come first
@@ -133,4 +133,4 @@ class LayerWalk {
   Tile of_bit_[kMaxLayerBits - kTileBits], stack_[kMaxLayerBits - kTileBits + 1];
 };
 
-void layer(double* data, unsigned bits, const PhaseTable& table) { LayerWalk(data, bits, table).run(); }
+void layer(void* data, unsigned bits, const PhaseTable& table) { LayerWalk(reals(data), bits, table).run(); }

@@ -3,10 +3,13 @@
 // out[row * dim + column] += the sum over all else of conj(left[row]) * right[column], rows and columns over the bits
 // of the targets in ascending order; only where all controls are 1. Lanes as in `dense`: HIGH targets above them, LOW
 // a mask of targets within.
+constexpr uint64_t kSpan = sizeof(Real) == 4 ? 64 : 1 << 20;  // groups summed before the sums go into doubles
+
 template <unsigned HIGH, unsigned LOW>
-void transfer(const double* left, const double* right, unsigned bits, const unsigned* high, uint64_t controls,
+void transfer(const void* left_data, const void* right_data, unsigned bits, const unsigned* high, uint64_t controls,
               double* out) {
   constexpr unsigned kRows = 1u << HIGH, kPerms = 1u << low_count(LOW), kDim = kRows * kPerms;
+  const Real *left = reals(left_data), *right = reals(right_data);
   const uint64_t on = controls >> kLaneBits, lane_controls = controls & kLaneMask;
   uint64_t fixed = controls, offset[kRows] = {};
   for (unsigned k = 0; k < HIGH; ++k) {
@@ -16,57 +19,57 @@ void transfer(const double* left, const double* right, unsigned bits, const unsi
   }
   const Groups groups(bits, fixed);
   for (unsigned row = 0; row < kRows; ++row) {
-    Vec re[kRows][kPerms] = {}, im[kRows][kPerms] = {};
-    for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
-      const uint64_t at = 2 * kLanes * (g | on);
-      const Vec a = load(left + at + offset[row]), b = load(left + at + offset[row] + kLanes);
-      for (unsigned s = 0; s < kRows; ++s) {
-        Vec r[kPerms], i[kPerms];
-        permuted<LOW>(load(right + at + offset[s]), r);
-        permuted<LOW>(load(right + at + offset[s] + kLanes), i);
-        for (unsigned p = 0; p < kPerms; ++p) {
-          re[s][p] = re[s][p] + a * r[p] + b * i[p];
-          im[s][p] = im[s][p] + a * i[p] - b * r[p];
+    uint64_t g = 0;
+    for (uint64_t left_over = groups.count; left_over != 0;) {
+      Vec re[kRows][kPerms] = {}, im[kRows][kPerms] = {};
+      const uint64_t span = left_over < kSpan ? left_over : kSpan;
+      left_over -= span;
+      for (uint64_t n = span; n != 0; --n, g = groups.next(g)) {
+        const uint64_t at = 2 * kLanes * (g | on);
+        const Vec a = load(left + at + offset[row]), b = load(left + at + offset[row] + kLanes);
+        for (unsigned s = 0; s < kRows; ++s) {
+          Vec r[kPerms], i[kPerms];
+          permuted<LOW>(load(right + at + offset[s]), r);
+          permuted<LOW>(load(right + at + offset[s] + kLanes), i);
+          for (unsigned p = 0; p < kPerms; ++p) {
+            re[s][p] = re[s][p] + a * r[p] + b * i[p];
+            im[s][p] = im[s][p] + a * i[p] - b * r[p];
+          }
         }
       }
-    }
-    for (unsigned l = 0; l < kLanes; ++l) {
-      if ((l & lane_controls) != lane_controls) continue;
-      unsigned c = 0;  // the lane's own low target bits
-      while (spread(LOW, c) != (l & LOW)) ++c;
-      for (unsigned s = 0; s < kRows; ++s)
-        for (unsigned p = 0; p < kPerms; ++p) {
-          double* to = out + 2 * ((row * kPerms + c) * kDim + s * kPerms + (c ^ p));
-          to[0] += re[s][p][l];
-          to[1] += im[s][p][l];
-        }
+      for (unsigned l = 0; l < kLanes; ++l) {
+        if ((l & lane_controls) != lane_controls) continue;
+        unsigned c = 0;  // the lane's own low target bits
+        while (spread(LOW, c) != (l & LOW)) ++c;
+        for (unsigned s = 0; s < kRows; ++s)
+          for (unsigned p = 0; p < kPerms; ++p) {
+            double* to = out + 2 * ((row * kPerms + c) * kDim + s * kPerms + (c ^ p));
+            to[0] += re[s][p][l];
+            to[1] += im[s][p][l];
+          }
+      }
     }
   }
 }
 
-void transfer1(const double* left, const double* right, unsigned bits, unsigned target, uint64_t controls,
-               double* out) {
+void transfer1(const void* left, const void* right, unsigned bits, unsigned target, uint64_t controls, double* out) {
   if (target >= kLaneBits) return transfer<1, 0>(left, right, bits, &target, controls, out);
-  if (target == 0) return transfer<0, 1>(left, right, bits, nullptr, controls, out);
-  if (target == 1) return transfer<0, 2>(left, right, bits, nullptr, controls, out);
-  return transfer<0, 4>(left, right, bits, nullptr, controls, out);
+  with_lanes(1u << target, [&]<unsigned LOW>() {
+    if constexpr (low_count(LOW) == 1) transfer<0, LOW>(left, right, bits, nullptr, controls, out);
+  });
 }
 
-void transfer2_ascending(const double* left, const double* right, unsigned bits, unsigned a, unsigned b,
-                         uint64_t controls, double* out) {
+void transfer2_ascending(const void* left, const void* right, unsigned bits, unsigned a, unsigned b, uint64_t controls,
+                         double* out) {
   const unsigned high[2] = {a, b};
   if (a >= kLaneBits) return transfer<2, 0>(left, right, bits, high, controls, out);
-  if (b >= kLaneBits) {
-    if (a == 0) return transfer<1, 1>(left, right, bits, high + 1, controls, out);
-    if (a == 1) return transfer<1, 2>(left, right, bits, high + 1, controls, out);
-    return transfer<1, 4>(left, right, bits, high + 1, controls, out);
-  }
-  if (b == 1) return transfer<0, 3>(left, right, bits, nullptr, controls, out);
-  if (a == 0) return transfer<0, 5>(left, right, bits, nullptr, controls, out);
-  return transfer<0, 6>(left, right, bits, nullptr, controls, out);
+  with_lanes(b >= kLaneBits ? 1u << a : 1u << a | 1u << b, [&]<unsigned LOW>() {
+    if constexpr (low_count(LOW) == 1) transfer<1, LOW>(left, right, bits, high + 1, controls, out);
+    if constexpr (low_count(LOW) == 2) transfer<0, LOW>(left, right, bits, nullptr, controls, out);
+  });
 }
 
-void transfer2(const double* left, const double* right, unsigned bits, unsigned a, unsigned b, uint64_t controls,
+void transfer2(const void* left, const void* right, unsigned bits, unsigned a, unsigned b, uint64_t controls,
                double* out) {
   if (a < b) return transfer2_ascending(left, right, bits, a, b, controls, out);
   double ordered[32] = {};
@@ -79,58 +82,39 @@ void transfer2(const double* left, const double* right, unsigned bits, unsigned 
     }
 }
 
-double cross_sum(const double* left, const double* right, unsigned bits, uint64_t mask) {
+// Imaginary parts of conj(left) * right of one group.
+inline Vec cross(const void* left, const void* right, uint64_t g) {
+  const Real *p = reals(left) + 2 * kLanes * g, *q = reals(right) + 2 * kLanes * g;
+  return load(p) * load(q + kLanes) - load(p + kLanes) * load(q);
+}
+
+double cross_sum(const void* left, const void* right, unsigned bits, uint64_t mask) {
   const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
   const Groups groups(bits, mask);
-  Vec sum{};
-  for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g)) {
-    const uint64_t at = 2 * kLanes * (g | groups.fixed);
-    sum = sum + load(left + at) * load(right + at + kLanes) - load(left + at + kLanes) * load(right + at);
-  }
-  sum = select(in, sum, Vec{});
+  Wide sum{};
+  for (uint64_t g = 0, n = groups.count; n != 0; --n, g = groups.next(g))
+    sum = sum + widen(select(in, cross(left, right, g | groups.fixed), Vec{}));
   double total = 0.0;
   for (unsigned l = 0; l < kLanes; ++l) total += sum[l];
   return total;
 }
 
-void crosses(const double* left, const double* right, size_t first, size_t count, double* out) {
-  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, out += kLanes) {
-    const size_t at = 2 * kLanes * g;
-    store(out, load(left + at) * load(right + at + kLanes) - load(left + at + kLanes) * load(right + at));
-  }
+void crosses(const void* left, const void* right, size_t first, size_t count, double* out) {
+  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, out += kLanes)
+    store_wide(out, widen(cross(left, right, g)));
 }
 
-template <unsigned X>
-void add_flipped_lanes(const double* from, size_t first, size_t count, uint64_t other, bool imaginary,
-                       const double* weights, double* to) {
-  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, weights += kLanes) {
-    const double* q = from + 2 * kLanes * (g ^ other);
-    double* p = to + 2 * kLanes * g;
-    const Vec w = load(weights), r = permute<X % kLanes>(load(q)), i = permute<X % kLanes>(load(q + kLanes));
-    store(p, load(p) + w * (imaginary ? i : r));
-    store(p + kLanes, load(p + kLanes) + w * (imaginary ? -r : i));
-  }
-}
-
-void add_flipped(const double* from, size_t first, size_t count, uint64_t flip, bool imaginary, const double* weights,
-                 double* to) {
+void add_flipped(const void* from, size_t first, size_t count, uint64_t flip, bool imaginary, const double* weights,
+                 void* to) {
   const uint64_t other = flip >> kLaneBits;
-  switch (flip & kLaneMask) {
-    case 0:
-      return add_flipped_lanes<0>(from, first, count, other, imaginary, weights, to);
-    case 1:
-      return add_flipped_lanes<1>(from, first, count, other, imaginary, weights, to);
-    case 2:
-      return add_flipped_lanes<2>(from, first, count, other, imaginary, weights, to);
-    case 3:
-      return add_flipped_lanes<3>(from, first, count, other, imaginary, weights, to);
-    case 4:
-      return add_flipped_lanes<4>(from, first, count, other, imaginary, weights, to);
-    case 5:
-      return add_flipped_lanes<5>(from, first, count, other, imaginary, weights, to);
-    case 6:
-      return add_flipped_lanes<6>(from, first, count, other, imaginary, weights, to);
-    default:
-      return add_flipped_lanes<7>(from, first, count, other, imaginary, weights, to);
-  }
+  with_lanes(static_cast<unsigned>(flip & kLaneMask), [&]<unsigned X>() {
+    const double* weight = weights;
+    for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, weight += kLanes) {
+      const Real* q = reals(from) + 2 * kLanes * (g ^ other);
+      Real* p = reals(to) + 2 * kLanes * g;
+      const Vec w = load_narrow(weight), r = permute<X>(load(q)), i = permute<X>(load(q + kLanes));
+      store(p, load(p) + w * (imaginary ? i : r));
+      store(p + kLanes, load(p + kLanes) + w * (imaginary ? -r : i));
+    }
+  });
 }

@@ -131,14 +131,14 @@ void sample(const State& state, std::span<const FinalBit> bits, uint64_t shots, 
   Random random(seed, Purpose::kShots);
   if (state.qubits() <= 8 && state.size() <= shots / 4) {
     double weights[256];
-    k.norms(state.data(), 0, state.size(), weights);
+    k.norms(state.at(0), 0, state.size(), weights);
     sample_multinomial(weights, state.size(), shots, random, keys);
     return;
   }
   const size_t blocks = state.blocks(), each = std::min<uint64_t>(state.size(), uint64_t{1} << state.block_bits());
   std::vector<double> starts(blocks + 1, 0.0);
   state.for_blocks(blocks, [&](size_t b) {
-    starts[b + 1] = k.norm(state.data() + 2 * b * each, 0, std::max(each, size_t{1} << k.lane_bits), 0);
+    starts[b + 1] = k.norm(state.at(b * each), 0, std::max(each, size_t{1} << k.lane_bits), 0);
   });
   stop.check();
   for (size_t b = 0; b < blocks; ++b) starts[b + 1] += starts[b];
@@ -150,7 +150,7 @@ void sample(const State& state, std::span<const FinalBit> bits, uint64_t shots, 
     const double* to = b + 1 == blocks ? begin + shots : std::lower_bound(from, begin + shots, starts[b + 1]);
     if (from == to) return;
     std::vector<double> weights(each);
-    k.norms(state.data() + 2 * b * each, 0, each, weights.data());
+    k.norms(state.at(b * each), 0, each, weights.data());
     find_hits(weights.data(), each, b * each, starts[b], from, to, hits[b]);
   });
   stop.check();

@@ -5,10 +5,10 @@
 
 namespace qfw::simenv {
 
-extern const Kernels kKernelsBaseline;
+extern const Kernels kKernelsBaseline, kKernelsBaselineSingle;
 #if defined(__x86_64__)
-extern const Kernels kKernelsAvx2;
-extern const Kernels kKernelsAvx512;
+extern const Kernels kKernelsAvx2, kKernelsAvx2Single;
+extern const Kernels kKernelsAvx512, kKernelsAvx512Single;
 #endif
 
 namespace {
@@ -53,16 +53,17 @@ std::string_view simd_name(SimdLevel level) noexcept {
   return "scalar";
 }
 
-const Kernels& kernels(SimdLevel level) noexcept {
+const Kernels& kernels(SimdLevel level, Precision precision) noexcept {
+  const bool single = precision == Precision::kSingle;
 #if defined(__x86_64__)
   static const SimdLevel cpu = cpu_level();
   if (level > cpu) level = cpu;
-  if (level == SimdLevel::kAvx512) return kKernelsAvx512;
-  if (level == SimdLevel::kAvx2) return kKernelsAvx2;
+  if (level == SimdLevel::kAvx512) return single ? kKernelsAvx512Single : kKernelsAvx512;
+  if (level == SimdLevel::kAvx2) return single ? kKernelsAvx2Single : kKernelsAvx2;
 #else
   (void)level;
 #endif
-  return kKernelsBaseline;
+  return single ? kKernelsBaselineSingle : kKernelsBaseline;
 }
 
 }  // namespace qfw::simenv

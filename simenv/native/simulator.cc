@@ -23,7 +23,7 @@ using program::Program;
 
 namespace {
 
-constexpr unsigned kMinBits = 3;                       // the widest group of lanes
+constexpr unsigned kMinBits = 4;                       // the widest group of lanes
 constexpr uint64_t kAlwaysThere = uint64_t{16} << 20;  // runs that need less are not checked against the machine
 constexpr size_t kMaxCopies = 64;                      // states put aside at branches
 constexpr unsigned kGradientBlockBits = 14;            // of windows: the state's block and a few others' in L2
@@ -31,8 +31,9 @@ constexpr size_t kGradientBatch = 3;                   // observables that go ba
 
 uint64_t saturating(double bytes) { return bytes < 0x1p62 ? static_cast<uint64_t>(bytes) : uint64_t{1} << 62; }
 
-double state_bytes(const Program& program) {
-  return std::ldexp(sizeof(program::Complex), static_cast<int>(std::max(program.num_qubits(), kMinBits)));
+double state_bytes(const Program& program, Precision precision) {
+  const double each = precision == Precision::kSingle ? sizeof(program::Complex) / 2 : sizeof(program::Complex);
+  return std::ldexp(each, static_cast<int>(std::max(program.num_qubits(), kMinBits)));
 }
 
 void check_qubits(const Program& program) {
@@ -90,11 +91,11 @@ size_t gradient_columns(const Program& program, const Request& request) {
 }  // namespace
 
 struct Simulator::Impl {
-  Impl(program::ProgramPtr made_of, SimdLevel level)
-      : program(std::move(made_of)), kernels(simenv::kernels(level)), plan(make_plan(*program)) {}
+  Impl(program::ProgramPtr made_of, SimdLevel made_at)
+      : program(std::move(made_of)), level(made_at), plan(make_plan(*program)) {}
 
   const program::ProgramPtr program;
-  const Kernels& kernels;
+  const SimdLevel level;
   const Plan plan;
   mutable std::once_flag gradient_once;
   mutable Plan narrow;  // unless `plan` serves
@@ -135,7 +136,7 @@ struct Simulator::Impl {
   Outcome run_straight(const Plan& used, const Request& request, const double* row, ThreadPool* pool,
                        const Stop& stop) const {
     Outcome out;
-    State state(kernels, used.qubits, pool, request.statevector && !request.gradients, stop);
+    State state(kernels(level, request.precision), used.qubits, pool, request.statevector && !request.gradients, stop);
     state.start({row[0], row[1]});
     state.apply(used, 0, row, stop);
     if (request.memory || request.counts) {
@@ -151,32 +152,41 @@ struct Simulator::Impl {
     if (request.gradients)
       out.gradients =
           simenv::gradients(gradient_plan(), request.row, row, request.observables, request.gradient_parameters,
-                            program->num_parameters(), gradient_batch(request.observables.size()), state, stop);
+                            program->num_parameters(), gradient_batch(request), state, stop);
     return out;
   }
 
   // Observables whose states are kept at the same time; results do not depend on it.
-  size_t gradient_batch(size_t observables) const {
-    const double each = state_bytes(*program);
+  size_t gradient_batch(const Request& request) const {
+    const double each = state_bytes(*program, request.precision);
     const double spare =
         each * kGradientBatch <= kAlwaysThere ? kGradientBatch : static_cast<double>(bytes_available()) * 0.8 / each;
-    return static_cast<size_t>(std::clamp(spare, 1.0, static_cast<double>(std::min(observables, kGradientBatch))));
+    return static_cast<size_t>(
+        std::clamp(spare, 1.0, static_cast<double>(std::min(request.observables.size(), kGradientBatch))));
   }
 
   Outcome run_branching(const Request& request, const double* row, ThreadPool* pool, const Stop& stop) const {
     Outcome out;
     Tally tally(plan.bits);
-    const double each = state_bytes(*program);
+    const double each = state_bytes(*program, request.precision);
     size_t copies = kMaxCopies;
     if (each * (kMaxCopies + 2) > kAlwaysThere) {
       const double spare = static_cast<double>(bytes_available()) * 0.8 / each - 2.0;
       copies = static_cast<size_t>(std::clamp(spare, 0.0, static_cast<double>(kMaxCopies)));
     }
-    if (request.shots != 0) follow_branches(plan, kernels, request, row, pool, stop, copies, tally);
+    if (request.shots != 0)
+      follow_branches(plan, kernels(level, request.precision), request, row, pool, stop, copies, tally);
     tally.finish(request.seed, request.memory, request.counts, stop, out);
     return out;
   }
 };
+
+Precision precision_named(std::string_view name) {
+  if (name == "double") return Precision::kDouble;
+  if (name == "single") return Precision::kSingle;
+  throw Error(ErrorCode::kInvalidArgument,
+              "precision is '" + std::string(name.substr(0, 64)) + "'; allowed: double, single");
+}
 
 Simulator::Simulator(program::ProgramPtr program, SimdLevel level) {
   check_qubits(*program);
@@ -188,14 +198,16 @@ Simulator::Simulator(program::ProgramPtr program, SimdLevel level) {
 Simulator::~Simulator() = default;
 
 uint64_t Simulator::bytes_needed(const Program& program, const Request& request) {
-  double bytes = state_bytes(program);
-  if (request.statevector && program.num_qubits() < 16) bytes *= 2;
+  const double state = state_bytes(program, request.precision), result = state_bytes(program, Precision::kDouble);
+  const bool copied = program.num_qubits() < 16 || request.precision == Precision::kSingle || request.gradients;
+  double bytes = state;
+  if (request.statevector && copied) bytes += result;
   if (request.probabilities) {
     const size_t k = request.probability_qubits.empty() ? program.num_qubits() : request.probability_qubits.size();
     bytes += std::ldexp(sizeof(double), static_cast<int>(k));
   }
   if (request.gradients) {
-    bytes += state_bytes(program) + (request.statevector ? state_bytes(program) : 0);
+    bytes += state;
     bytes += 8.0 * static_cast<double>(request.observables.size() * gradient_columns(program, request));
   }
   const double key = (program.num_bits() + 63) / 64 * 8.0, shots = static_cast<double>(request.shots);

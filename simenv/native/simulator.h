@@ -20,6 +20,11 @@ enum class SimdLevel : uint8_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2 };
 SimdLevel best_simd_level() noexcept;  // of this CPU; $QFW_SIMD=scalar|avx2|avx512 lowers it
 std::string_view simd_name(SimdLevel level) noexcept;
 
+// Of the amplitudes. Matrices are worked out, sums made and results given in double precision either way; with single
+// precision amplitudes a result is good to about 1e-5, and takes half the memory.
+enum class Precision : uint8_t { kDouble = 0, kSingle = 1 };
+Precision precision_named(std::string_view name);  // "double" or "single"; else throws kInvalidArgument
+
 constexpr uint32_t kMaxSimulatedQubits = 40;  // beyond, kLimitExceeded; memory refuses earlier
 
 struct Request {
@@ -34,6 +39,7 @@ struct Request {
   std::span<const program::PauliSum> observables;  // exact expectation values
   bool gradients = false;                          // their derivatives with respect to parameters of the program:
   std::span<const uint32_t> gradient_parameters;   // these, each once; empty: all
+  Precision precision = Precision::kDouble;
 };
 
 // Packed bits: bit i of a shot is bit (i % 8) of byte (i / 8); (num_bits + 7) / 8 bytes a shot.

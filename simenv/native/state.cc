@@ -17,9 +17,13 @@ constexpr size_t kFill = size_t{1} << 20;
 }  // namespace
 
 State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep, const Stop& stop)
-    : kernels_(kernels), qubits_(qubits), bits_(std::max(qubits, kernels.lane_bits)), pool_(pool) {
+    : kernels_(kernels),
+      qubits_(qubits),
+      bits_(std::max(qubits, kernels.lane_bits)),
+      pool_(pool),
+      each_(bytes_per_amplitude(kernels)) {
   const size_t amplitudes = size_t{1} << bits_;
-  if (keep && qubits >= kInPlaceQubits) {
+  if (keep && qubits >= kInPlaceQubits && each_ == sizeof(Complex)) {
     kept_.reserve(amplitudes);
     advise_huge(kept_.data(), amplitudes * sizeof(Complex));
     for (size_t filled = 0; filled < amplitudes;) {  // the reserved memory is written here for the first time
@@ -27,27 +31,34 @@ State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool kee
       filled = std::min(amplitudes, filled + kFill);
       kept_.resize(filled);
     }
-    data_ = reinterpret_cast<double*>(kept_.data());
+    data_ = reinterpret_cast<std::byte*>(kept_.data());
   } else {
-    buffer_ = Buffer(2 * amplitudes);
-    data_ = buffer_.data();
+    buffer_ = Buffer(amplitudes * each_ / sizeof(double));
+    data_ = reinterpret_cast<std::byte*>(buffer_.data());
     fresh_ = buffer_.zeroed();
   }
 }
 
 void State::start(Complex factor) {
   const size_t count = blocks(), each = size_t{1} << block_bits();
-  if (!fresh_) for_blocks(count, [&](size_t b) { std::memset(data_ + 2 * b * each, 0, each * sizeof(Complex)); });
+  if (!fresh_) for_blocks(count, [&](size_t b) { std::memset(at(b * each), 0, each * each_); });
   fresh_ = false;
   touched_ = 0;
-  data_[0] = factor.real();
-  data_[size_t{1} << kernels_.lane_bits] = factor.imag();
+  const size_t imaginary = size_t{1} << kernels_.lane_bits;
+  if (each_ == sizeof(Complex)) {
+    double* first = reinterpret_cast<double*>(data_);
+    first[0] = factor.real();
+    first[imaginary] = factor.imag();
+  } else {
+    float* first = reinterpret_cast<float*>(data_);
+    first[0] = static_cast<float>(factor.real());
+    first[imaginary] = static_cast<float>(factor.imag());
+  }
 }
 
 void State::copy_from(const State& other) {
   const size_t count = blocks(), each = size_t{1} << block_bits();
-  for_blocks(count,
-             [&](size_t b) { std::memcpy(data_ + 2 * b * each, other.data_ + 2 * b * each, each * sizeof(Complex)); });
+  for_blocks(count, [&](size_t b) { std::memcpy(at(b * each), other.at(b * each), each * each_); });
   fresh_ = false;
   touched_ = other.touched_;
 }
@@ -72,16 +83,16 @@ void State::apply_window(const Plan& plan, const Window& window, const double* r
     stop.check();
     const uint64_t base = cut.base(b);
     if ((base & ~touched_) != 0) return;  // all zero
-    double* from = data_ + 2 * base;
+    void* from = at(base);
     if (cut.whole(from)) return apply_block(plan, window, row, stop, from, cut.width, base);
-    double* block = scratch(uint64_t{2} << cut.width);
-    cut.gather(from, block);
+    void* block = scratch(each_ << cut.width);
+    cut.gather(from, block, each_);
     apply_block(plan, window, row, stop, block, cut.width, base);
-    cut.scatter(block, from);
+    cut.scatter(block, from, each_);
   });
 }
 
-void State::apply_block(const Plan& plan, const Window& window, const double* row, const Stop& stop, double* block,
+void State::apply_block(const Plan& plan, const Window& window, const double* row, const Stop& stop, void* block,
                         unsigned bits, uint64_t base) const {
   const Coefficients coefficients{plan.constants.data(), row};
   for (uint32_t i = window.first; i < window.last; ++i) {
@@ -104,7 +115,7 @@ double State::norm(uint64_t mask) const {
   if (count == 1) return kernels_.norm(data_, 0, each, mask);
   std::vector<double> sums(count, 0.0);
   for_blocks(count, [&](size_t b) {
-    if (((b * each) & outside) == outside) sums[b] = kernels_.norm(data_ + 2 * b * each, 0, each, inside);
+    if (((b * each) & outside) == outside) sums[b] = kernels_.norm(at(b * each), 0, each, inside);
   });
   double total = 0.0;
   for (double s : sums) total += s;
@@ -117,7 +128,7 @@ void State::project(uint32_t qubit, bool outcome, double probability) {
   const unsigned bits = block_bits();
   const size_t each = size_t{1} << bits;
   for_blocks(blocks(), [&](size_t b) {
-    double* block = data_ + 2 * b * each;
+    void* block = at(b * each);
     if (qubit < bits) {
       kernels_.dense1(block, bits, qubit, 0, keep, Shape::kReal);
     } else {
@@ -134,7 +145,10 @@ void State::flip(uint32_t qubit) {
 
 std::vector<Complex> State::copy() const {
   std::vector<Complex> out(size());
-  kernels_.interleave(data_, size(), reinterpret_cast<double*>(out.data()));
+  const size_t count = blocks(), each = std::min<size_t>(size(), size_t{1} << block_bits());
+  for_blocks(count, [&](size_t b) {
+    kernels_.interleave(at(b * each), each, reinterpret_cast<double*>(out.data() + b * each));
+  });
   return out;
 }
 
@@ -143,7 +157,8 @@ std::vector<Complex> State::take() {
     kept_ = copy();
   } else {
     const size_t count = blocks(), each = size_t{1} << block_bits();
-    for_blocks(count, [&](size_t b) { kernels_.interleave(data_ + 2 * b * each, each, data_ + 2 * b * each); });
+    for_blocks(count,
+               [&](size_t b) { kernels_.interleave(at(b * each), each, reinterpret_cast<double*>(at(b * each))); });
   }
   data_ = nullptr;
   return std::move(kept_);

@@ -1,6 +1,7 @@
 // One state vector being evolved: memory, and the operations of a Plan applied to it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -35,8 +36,10 @@ class State {
   unsigned qubits() const noexcept { return qubits_; }
   unsigned bits() const noexcept { return bits_; }  // qubits, or as many as fill one group of lanes
   uint64_t size() const noexcept { return uint64_t{1} << qubits_; }
-  const double* data() const noexcept { return data_; }
-  double* data() noexcept { return data_; }
+  // Where an amplitude lies, its index a multiple of the lanes.
+  const void* at(uint64_t index) const noexcept { return data_ + index * each_; }
+  void* at(uint64_t index) noexcept { return data_ + index * each_; }
+  size_t bytes_each() const noexcept { return each_; }  // of an amplitude
   ThreadPool* pool() const noexcept { return pool_; }
 
   // Calls body(block) for blocks [0, count): on the pool when it pays, in order on this thread otherwise.
@@ -57,13 +60,14 @@ class State {
 
   void apply_window(const Plan& plan, const Window& window, const double* row, const Stop& stop);
   // One window's operations on one block of 2^bits amplitudes; `base` is the index of its first amplitude.
-  void apply_block(const Plan& plan, const Window& window, const double* row, const Stop& stop, double* block,
+  void apply_block(const Plan& plan, const Window& window, const double* row, const Stop& stop, void* block,
                    unsigned bits, uint64_t base) const;
 
   const Kernels& kernels_;
   unsigned qubits_, bits_;
   ThreadPool* pool_;
-  double* data_ = nullptr;
+  size_t each_;
+  std::byte* data_ = nullptr;
   uint64_t touched_ = 0;  // qubits that may read 1: elsewhere every amplitude is zero
   bool fresh_ = true;     // the memory is zero
   Buffer buffer_;

@@ -494,3 +494,17 @@ def test_gradients(mesh: qpi.Mesh) -> None:
         mesh.run(qpi.Task(program, bindings=rows, outputs=["expectations"], observables=sums, gradient_parameters=[0]))
     with pytest.raises(errors.Unsupported, match="gradients are exact"):
         mesh.run(qpi.Task(program, bindings=rows, outputs=["gradients"], observables=sums, shots=10))
+
+
+def test_single_precision(mesh: qpi.Mesh) -> None:
+    program = rotations(5, 3)
+    sums = [qpi.PauliSum([(1.0, "Z", [0]), (0.5, "XY", [1, 2])])]
+    wish = {"bindings": [[0.3]], "outputs": ["statevector", "expectations", "gradients"], "observables": sums}
+    double = mesh.run(qpi.Task(program, **wish)).rows[0]
+    single = mesh.run(qpi.Task(program, **wish, options={"precision": "single"})).rows[0]
+    for name in wish["outputs"]:
+        a, b = getattr(double, name), getattr(single, name)
+        assert a.dtype == b.dtype
+        assert 0 < np.abs(a - b).max() < 1e-5, name
+    with pytest.raises(errors.InvalidArgument, match="precision is 'half'"):
+        mesh.run(qpi.Task(program, **wish, options={"precision": "half"}))

@@ -22,6 +22,7 @@ def simulate(
     observables: Sequence[Sequence[tuple[float, str, Sequence[int]]]],
     gradients: bool,
     gradient_parameters: Sequence[int],
+    precision: str,
     threads: int,
     simd: str | None,
 ) -> dict[str, NDArray[Any]]: ...
