@@ -103,7 +103,6 @@ class QFWDevice(Device):
         self._mcm_method = mcm_method
         self._follows = all("dynamic" in d.gates for d in devices)
         self._pipelines: dict[tuple[bool, str | None], Any] = {}
-        self._debugger: Any = None
         self.timings: deque[CircuitTiming] = deque(maxlen=_MAX_TIMINGS)
 
     @property
@@ -156,10 +155,11 @@ class QFWDevice(Device):
         return made
 
     def supports_derivatives(self, execution_config: ExecutionConfig | None = None, circuit: Any | None = None) -> bool:
-        """Whether the runtime differentiates: where it offers gradients, expectation values without shots."""
+        """Whether the runtime differentiates: where it offers gradients, once, expectation values without shots."""
         if "gradients" not in self._outputs:
             return False
-        if execution_config is not None and execution_config.gradient_method not in gradients.METHODS:
+        config = execution_config
+        if config is not None and (config.gradient_method not in gradients.METHODS or config.derivative_order > 1):
             return False
         return circuit is None or gradients.differentiable(circuit)
 

@@ -15,6 +15,7 @@ import pennylane as qml
 from numpy.typing import NDArray
 from pennylane.devices.preprocess import null_postprocessing
 from pennylane.measurements import ExpectationMP
+from pennylane.ops import MidMeasure
 
 from qfw.qpi.adapters.pennylane.split import Batch
 from qfw.qpi.errors import Unsupported
@@ -33,7 +34,13 @@ def differentiable(tape: Any) -> bool:
         if m.__class__ is not ExpectationMP or m.obs is None or not _is_fixed_sum(m.obs):
             return False
     native = tables().native
-    return all(op.__class__ in native or _is_fixed(op) or accepts(op) or op.has_decomposition for op in tape.operations)
+    return all(op.__class__ in native or _has_derivatives(op) for op in tape.operations)
+
+
+def _has_derivatives(op: Any) -> bool:
+    if isinstance(op, MidMeasure):
+        return op.postselect is None  # what is left is normalised: no expectation value any more
+    return _is_fixed(op) or accepts(op) or bool(op.has_decomposition)
 
 
 def _is_fixed(op: Any) -> bool:
@@ -43,7 +50,9 @@ def _is_fixed(op: Any) -> bool:
 def _is_fixed_sum(obs: Any) -> bool:
     if obs.data and not _is_fixed(obs):
         return False
-    return obs.pauli_rep is not None or (obs.has_matrix and len(obs.wires) <= _MATRIX_WIRES)
+    if (rep := obs.pauli_rep) is not None:
+        return all(complex(c).imag == 0 for c in rep.values())
+    return bool(obs.has_matrix) and len(obs.wires) <= _MATRIX_WIRES
 
 
 def keeps_parameters(op: Any) -> bool:

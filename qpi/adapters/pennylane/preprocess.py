@@ -149,6 +149,7 @@ def pipeline(
         sample_measurements=lambda m: isinstance(m, SampleMeasurement | ClassicalShadowMP | ShadowExpvalMP),
         name=name,
     )
+    steps.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=True)
     steps.add_transform(validate_device_wires, wires, name=name)
     steps.add_transform(resolve_measurements, mcm_method, follows, wires, name)
     steps.add_transform(expand_broadcast, _nothing if adjoint else decomposes_in_batches)
@@ -167,6 +168,7 @@ def pipeline(
         name=name,
     )
     steps.add_transform(expand_broadcast, fits)
+    # Decompositions take wires too; by now measurements are deferred, so that none can be reset for another use.
     steps.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
     return steps
 

@@ -157,6 +157,51 @@ def test_the_tracker_counts(device: Any) -> None:
     assert sum(t.circuits for t in device.timings) == 2
 
 
+def test_the_tracker_adds_up(device: Any) -> None:
+    node = qml.QNode(lambda: (qml.expval(qml.Z(0)), qml.expval(qml.X(0))), device, diff_method=None)
+    with qml.Tracker(device) as tracker:
+        node()
+        qml.set_shots(node, 100)()
+    assert tracker.totals["shots"] == 200  # of two bases
+    assert (tracker.totals["batches"], tracker.totals["simulations"], tracker.totals["executions"]) == (2, 3, 4)
+
+
+def test_snapshots(device: Any) -> None:
+    def circuit() -> Any:
+        qml.H(0)
+        qml.Snapshot("early")
+        qml.CNOT([0, 1])
+        qml.Snapshot("late", measurement=qml.expval(qml.Z(0) @ qml.Z(1)))
+        return qml.probs(wires=[0, 1])
+
+    with pytest.warns(UserWarning, match="a tape will be created for each snapshot"):
+        found = qml.snapshots(qml.QNode(circuit, device))()
+    expected = qml.snapshots(qml.QNode(circuit, qml.device("default.qubit", wires=4)))()
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-10)
+
+
+def test_wires_that_are_allocated(device: Any) -> None:
+    def circuit() -> Any:
+        qml.H(0)
+        with qml.allocate(1) as wires:
+            qml.CNOT([0, wires[0]])
+            qml.CNOT([wires[0], 1])
+            qml.CNOT([0, wires[0]])
+        return qml.probs(wires=[0, 1])
+
+    np.testing.assert_allclose(qml.QNode(circuit, device)(), [0.5, 0, 0, 0.5], atol=1e-10)
+
+
+def test_results_keep_the_shape_of_what_is_returned(device: Any) -> None:
+    node = qml.QNode(lambda: [qml.expval(qml.Z(0)), qml.probs(wires=[1])], device)
+    assert isinstance(node(), list)
+    named = qml.QNode(lambda: {"z": qml.expval(qml.Z(0)), "p": qml.probs(wires=[1])}, device)()
+    assert named["z"] == pytest.approx(1.0)
+    np.testing.assert_allclose(named["p"], [1, 0], atol=1e-12)
+
+
 def test_timing_is_kept_for_each_circuit(device: Any) -> None:
     qml.QNode(lambda: qml.expval(qml.Z(0)), device)()
     (entry,) = device.timings

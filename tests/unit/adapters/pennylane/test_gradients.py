@@ -82,6 +82,46 @@ def test_adjoint(adjoint: Any, circuit: str, observables: str, method: str) -> N
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_random_circuits(adjoint: Any, seed: int, random_operations: Callable[..., list[Any]]) -> None:
+    operations = random_operations(300 + seed, [0, 1, 2, 3], 25)
+    tape = qml.tape.QuantumScript(operations, [qml.expval(qml.Z(0) @ qml.Y(2)), qml.expval(0.3 * qml.X(1))])
+    numbers = tape.get_parameters(trainable_only=False, operations_only=True)
+    tape.trainable_params = [i for i, number in enumerate(numbers) if np.ndim(number) == 0]
+    (found,) = adjoint.compute_derivatives((tape,))
+    step, shifted = 1e-5, []
+    for i in tape.trainable_params:
+        shifted += [tape.bind_new_parameters([numbers[i] + d], [i]) for d in (step, -step)]
+    values = np.array(adjoint.execute(tuple(shifted))).reshape(-1, 2, 2)
+    expected = (values[:, 0] - values[:, 1]).T / (2 * step)
+    np.testing.assert_allclose(np.array(found).reshape(expected.shape), expected, atol=1e-7)
+
+
+def test_a_matrix_of_trainable_numbers_is_decomposed(adjoint: Any) -> None:
+    def gradient(device: Any) -> Any:
+        def function(x: Any) -> Any:
+            qml.QubitUnitary(qml.RY.compute_matrix(x) @ qml.RX.compute_matrix(2 * x), 0)
+            return qml.expval(qml.Z(0))
+
+        return qml.grad(qml.QNode(function, device))(pnp.array(0.4, requires_grad=True))
+
+    np.testing.assert_allclose(gradient(adjoint), gradient(qml.device("default.qubit", wires=1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("postselect", [None, 1])
+def test_measurements_in_the_middle(device: Any, postselect: int | None) -> None:
+    def function(x: Any) -> Any:
+        qml.RX(x, 0)
+        m = qml.measure(0, postselect=postselect)
+        qml.cond(m, qml.RY)(2 * x, 1)
+        return qml.expval(qml.Z(1))
+
+    method = "finite-diff" if postselect else "best"  # normalised results have no shift rule
+    found = qml.grad(qml.QNode(function, device, diff_method=method))(pnp.array(0.4, requires_grad=True))
+    expected = qml.grad(qml.QNode(function, qml.device("default.qubit")))(pnp.array(0.4, requires_grad=True))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_adjoint_is_one_task_for_values_and_derivatives(adjoint: Any) -> None:
     with qml.Tracker(adjoint) as tracker:
         _jacobian(adjoint, "gates", "several")
@@ -173,12 +213,23 @@ def test_other_methods_are_one_batch(device: Any, method: str) -> None:
     assert tracker.totals["batches"] == 2  # the value, then all the circuits of the derivative
 
 
-def test_second_derivatives(device: Any) -> None:
-    def hessian(device: Any) -> Any:
-        node = _node(device, "gates", "one", diff_method="parameter-shift", max_diff=2)
-        return qml.jacobian(qml.grad(node))(pnp.array(X[:4], requires_grad=True))
+@pytest.mark.parametrize("method", ["best", "parameter-shift"])
+def test_second_derivatives(device: Any, method: str) -> None:
+    def function(x: Any) -> Any:
+        qml.RX(x[0], 0)
+        qml.Rot(x[1], 2 * x[0], x[2], wires=1)
+        qml.CRY(x[2], [0, 1])
+        return qml.expval(qml.Z(0) @ qml.X(1))
 
-    np.testing.assert_allclose(hessian(device), hessian(qml.device("default.qubit", wires=4)), atol=1e-8)
+    def hessian(device: Any) -> Any:
+        node = qml.QNode(function, device, diff_method=method, max_diff=2)
+        return qml.jacobian(qml.grad(node))(pnp.array(X[:3], requires_grad=True))
+
+    expected = hessian(qml.device("default.qubit", wires=4))
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(hessian(device), expected, atol=1e-8)
+    with pytest.raises(qml.exceptions.QuantumFunctionError, match="does not support adjoint"):
+        qml.grad(qml.QNode(function, device, diff_method="adjoint", max_diff=2))(pnp.array(X, requires_grad=True))
 
 
 @pytest.mark.parametrize("method", ["best", "parameter-shift"])
