@@ -127,6 +127,11 @@ class Result:
         return self._native.counts(0)
 
     @property
+    def expectations(self) -> NDArray[np.float64]:
+        """Of all rows at once, for sweeps: rows x observables, NaN where a row failed."""
+        return self._native.all_expectations()
+
+    @property
     def rows(self) -> list[Row]:
         """One per row of the task's bindings, in their order."""
         if self._rows is None:

@@ -1,6 +1,9 @@
 // Results in Python: counts as a dict made here, everything else as views on the native arrays.
 #include <pybind11/numpy.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "qpi/native/bind.h"
 
 namespace py = pybind11;
@@ -63,6 +66,21 @@ struct PyResult {
 
 const qpm::Result& of(py::handle self) { return *self.cast<const PyResult&>().result; }
 
+// Rows x observables; a row that failed has none, and reads NaN.
+py::array_t<double> all_expectations(const PyResult& r) {
+  const auto& rows = r.result->rows;
+  size_t columns = 0;
+  for (const auto& row : rows) columns = std::max(columns, row.expectations.size());
+  py::array_t<double> out({rows.size(), columns});
+  double* to = out.mutable_data();
+  for (const auto& row : rows) {
+    const auto& values = row.expectations;
+    std::fill(std::copy(values.begin(), values.end(), to), to + columns, std::numeric_limits<double>::quiet_NaN());
+    to += columns;
+  }
+  return out;
+}
+
 }  // namespace
 
 py::object failure_to(const qpm::Failure& failure) {
@@ -97,6 +115,7 @@ void bind_result(py::module_& m) {
              const auto& row = row_of(r, i);
              return py::make_tuple(packed(r, row.count_keys, self), view(row.counts, self));
            })
+      .def("all_expectations", &all_expectations)
       .def("memory", [](py::object self, size_t i) { return packed(of(self), row_of(of(self), i).memory, self); })
       .def("probabilities", [](py::object self, size_t i) { return view(row_of(of(self), i).probabilities, self); })
       .def("statevector", [](py::object self, size_t i) { return view(row_of(of(self), i).statevector, self); })

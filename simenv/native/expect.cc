@@ -20,7 +20,7 @@ double transformed_sum(const State& state, std::span<const Term> terms, size_t f
     } else {
       state.kernels().overlaps(state.at(0), at, n, terms[0].x, terms[0].imaginary, overlap);
     }
-    walsh_hadamard(overlap, n);
+    state.kernels().walsh_hadamard(overlap, n);
     for (const Term& t : terms) total += (std::popcount(at & t.z) & 1 ? -t.weight : t.weight) * overlap[t.z & (n - 1)];
   }
   return total;

@@ -94,7 +94,7 @@ void GradientPlan::add_member(const PlanOp& op, const std::vector<uint32_t>& rec
 namespace {
 
 // weights[i] = the sum over the group's terms of weight * (-1)^popcount((at + i) & z), for one tile.
-void fill_weights(std::span<const Term> group, uint64_t at, size_t n, double* weights) {
+void fill_weights(const Kernels& kernels, std::span<const Term> group, uint64_t at, size_t n, double* weights) {
   const double sign = group[0].imaginary ? -1.0 : 1.0;  // see Term: there the weight belongs to the other side
   const auto weight_of = [&](const Term& t) {
     return std::popcount(at & t.z) & 1 ? -sign * t.weight : sign * t.weight;
@@ -102,7 +102,7 @@ void fill_weights(std::span<const Term> group, uint64_t at, size_t n, double* we
   std::fill(weights, weights + n, 0.0);
   if (group.size() > kFewTerms) {
     for (const Term& t : group) weights[t.z & (n - 1)] += weight_of(t);
-    walsh_hadamard(weights, n);
+    kernels.walsh_hadamard(weights, n);
     return;
   }
   alignas(64) double one[size_t{1} << kTileBits];
@@ -131,7 +131,7 @@ void apply_sum(const program::PauliSum& sum, const State& from, State& to, const
         from.kernels().add_flipped(from.at(0), at, n, 0, false, weights, to.at(0));
       }
       for_groups(terms.sorted, [&](std::span<const Term> group) {
-        fill_weights(group, at, n, weights);
+        fill_weights(from.kernels(), group, at, n, weights);
         from.kernels().add_flipped(from.at(0), at, n, group[0].x, group[0].imaginary, weights, to.at(0));
       });
     }
@@ -369,9 +369,7 @@ class BackwardSweep {
     for (size_t o = 0; o < blocks.count; ++o)
       for (size_t t = 0; t < (size_t{1} << blocks.bits) / n; ++t) {
         k.crosses(blocks.lambdas[o], blocks.state, t * n, n, tile);
-        for (size_t half = 1; half < n; half *= 2)  // tile[j] becomes the sum over all supersets of j
-          for (size_t base = 0; base < n; base += 2 * half)
-            for (size_t j = base; j < base + half; ++j) tile[j] += tile[j + half];
+        k.superset_sums(tile, n);
         for (const LayerTerm& term : terms)
           if ((t & term.high) == term.high) blocks.sums[o * blocks.width + term.slot] += tile[term.low];
       }

@@ -55,6 +55,10 @@ struct Kernels {
   // Sum over j in [first, first + count), j without the highest bit of `flip`, of (-1)^popcount(j & z) times the real
   // (or imaginary) part of conj(amplitude(j ^ flip)) * amplitude(j).
   double (*signed_sum)(const void* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary);
+  // In place, n a power of two, at least the lanes: out[z] = the sum over j of (-1)^popcount(j & z) in[j]; and
+  // out[z] = the sum of in[j] over the j with all bits of z.
+  void (*walsh_hadamard)(double* values, size_t n);
+  void (*superset_sums)(double* values, size_t n);
   // To (re, im) pairs of doubles: in place when to == from, in double precision alone.
   void (*interleave)(const void* from, size_t amplitudes, double* to);
 

@@ -37,8 +37,8 @@ inline Vec load_narrow(const double* p) {
 
 // Lanes permuted by exclusive or with X. Chosen by the preprocessor: `if constexpr` does not keep every compiler from
 // looking at the other widths.
-template <unsigned X>
-inline Vec permute(Vec v) {
+template <unsigned X, class V>
+inline V permute(V v) {
 #if QFW_LANES == 16
   return __builtin_shufflevector(v, v, 0 ^ X, 1 ^ X, 2 ^ X, 3 ^ X, 4 ^ X, 5 ^ X, 6 ^ X, 7 ^ X, 8 ^ X, 9 ^ X, 10 ^ X,
                                  11 ^ X, 12 ^ X, 13 ^ X, 14 ^ X, 15 ^ X);
@@ -337,6 +337,49 @@ double signed_sum(const void* data, size_t first, size_t count, uint64_t flip, u
                     [&]<unsigned X>() { return signed_sum_lanes<X>(reals(data), first, count, flip, z, imaginary); });
 }
 
+// A transform goes bit by bit; x and y are the values whose indices differ in that bit, x where it is 0.
+struct Walsh {
+  static constexpr double kLow = 1.0, kHigh = -1.0, kOther = 1.0;  // x + y, x - y
+};
+struct Supersets {
+  static constexpr double kLow = 1.0, kHigh = 1.0, kOther = 0.0;  // x + y, y
+};
+
+// The bits within a group of lanes: a low lane takes itself and the other, a high one kHigh itself and kOther the
+// other.
+template <class T, unsigned BIT = 1>
+inline void transform_lanes(Wide& v) {
+  if constexpr (BIT < kLanes) {
+    Wide own{}, other{};
+    for (unsigned l = 0; l < kLanes; ++l) {
+      own[l] = l & BIT ? T::kHigh : T::kLow;
+      other[l] = l & BIT ? T::kOther : 1.0;
+    }
+    v = own * v + other * permute<BIT>(v);
+    transform_lanes<T, 2 * BIT>(v);
+  }
+}
+
+template <class T>
+void transform(double* values, size_t n) {
+  Wide x, y;
+  for (size_t i = 0; i < n; i += kLanes) {
+    __builtin_memcpy(&x, values + i, sizeof x);
+    transform_lanes<T>(x);
+    store_wide(values + i, x);
+  }
+  for (size_t half = kLanes; half < n; half *= 2)
+    for (size_t base = 0; base < n; base += 2 * half)
+      for (double *p = values + base, *q = p + half, *end = q; p != end; p += kLanes, q += kLanes) {
+        __builtin_memcpy(&x, p, sizeof x);
+        __builtin_memcpy(&y, q, sizeof y);
+        store_wide(p, x + y);
+        store_wide(q, T::kOther * x + T::kHigh * y);
+      }
+}
+void walsh_hadamard(double* values, size_t n) { transform<Walsh>(values, n); }
+void superset_sums(double* values, size_t n) { transform<Supersets>(values, n); }
+
 void interleave(const void* data, size_t amplitudes, double* to) {
   const Real* from = reals(data);
   for (size_t first = 0; first < amplitudes; first += kLanes, from += 2 * kLanes, to += 2 * kLanes) {
@@ -358,7 +401,7 @@ void interleave(const void* data, size_t amplitudes, double* to) {
   namespace qfw::simenv {                                                                             \
   extern const Kernels name;                                                                          \
   const Kernels name = {level, kLaneBits, sizeof(Real), phase, flip, swap, dense1, dense2, layer, norm, norms,      \
-                        overlaps, signed_sum, interleave, transfer1, transfer2, cross_sum, crosses,   \
+                        overlaps, signed_sum, walsh_hadamard, superset_sums, interleave, transfer1, transfer2, cross_sum, crosses,   \
                         add_flipped};                                                                 \
   }
 // clang-format on

@@ -36,14 +36,4 @@ Terms::Terms(const program::PauliSum& sum) {
             [](const Term& a, const Term& b) { return std::tuple(a.group(), a.z) < std::tuple(b.group(), b.z); });
 }
 
-void walsh_hadamard(double* v, size_t n) {
-  for (size_t half = 1; half < n; half *= 2)
-    for (size_t base = 0; base < n; base += 2 * half)
-      for (size_t j = base; j < base + half; ++j) {
-        const double a = v[j], b = v[j + half];
-        v[j] = a + b;
-        v[j + half] = a - b;
-      }
-}
-
 }  // namespace qfw::simenv

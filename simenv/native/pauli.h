@@ -42,7 +42,4 @@ void for_groups(std::span<const Term> terms, const Body& body) {
 constexpr unsigned kTileBits = 10;  // tiles of amplitudes that sums are made in
 constexpr size_t kFewTerms = 4;     // above this many terms with one X mask, one transform gives them all
 
-// In place: out[z] = sum over j of (-1)^popcount(j & z) in[j].
-void walsh_hadamard(double* v, size_t n);
-
 }  // namespace qfw::simenv

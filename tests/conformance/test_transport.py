@@ -508,3 +508,14 @@ def test_single_precision(mesh: qpi.Mesh) -> None:
         assert 0 < np.abs(a - b).max() < 1e-5, name
     with pytest.raises(errors.InvalidArgument, match="precision is 'half'"):
         mesh.run(qpi.Task(program, **wish, options={"precision": "half"}))
+
+
+def test_a_sweep_is_read_at_once(mesh: qpi.Mesh) -> None:
+    builder = qpi.Builder(2)
+    builder.gate("ry", [0], [Affine(builder.parameter("a"))])
+    sums = [qpi.PauliSum([(1.0, "Z", [0])]), qpi.PauliSum([(2.0, "X", [0]), (1.0, "", [])])]
+    angles = np.linspace(-3, 3, 500)
+    task = qpi.Task(builder.finish(), bindings=angles[:, None], outputs=["expectations"], observables=sums)
+    found = mesh.run(task).expectations
+    assert found == pytest.approx(np.stack([np.cos(angles), 2 * np.sin(angles) + 1], axis=1), abs=1e-12)
+    assert mesh.run(qpi.Task(BELL, shots=1)).expectations.shape == (1, 0)

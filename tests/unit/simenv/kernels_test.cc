@@ -197,6 +197,23 @@ TEST_P(KernelsTest, SumsOfTwoStates) {
   }
 }
 
+TEST_P(KernelsTest, Transforms) {
+  for (size_t n = size_t{1} << k_.lane_bits; n <= 256; n *= 2) {
+    std::vector<double> in(n), walsh(n, 0.0), supersets(n, 0.0);
+    for (double& v : in) v = random().real();
+    for (size_t z = 0; z < n; ++z)
+      for (size_t j = 0; j < n; ++j) {
+        walsh[z] += std::popcount(j & z) & 1 ? -in[j] : in[j];
+        supersets[z] += (j & z) == z ? in[j] : 0.0;
+      }
+    std::vector<double> found = in;
+    k_.walsh_hadamard(found.data(), n);
+    for (size_t z = 0; z < n; ++z) ASSERT_NEAR(found[z], walsh[z], 1e-11) << n << " " << z;
+    k_.superset_sums(in.data(), n);
+    for (size_t z = 0; z < n; ++z) ASSERT_NEAR(in[z], supersets[z], 1e-11) << n << " " << z;
+  }
+}
+
 TEST_P(KernelsTest, Layer) {
   constexpr unsigned kWide = 10;
   std::vector<program::Complex> expected(size_t{1} << kWide);
