@@ -32,6 +32,9 @@ PACKAGES = (
     "qiskit-aer",
     "grpcio",
     "ray",
+    "qulacs",
+    "qsimcirq",
+    "pennylane-lightning-kokkos",
 )
 
 
@@ -174,6 +177,19 @@ def local_run() -> Iterator[str]:
             yield str(json.loads(started.stdout)["endpoint"])
         finally:
             subprocess.run([*command, "teardown", "--all"], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def in_child(script: str, threads: int, arguments: Sequence[object]) -> dict[str, Figure]:
+    """Figures of `script --child THREADS ARGUMENTS`: most peers read their number of threads once, when they start."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "KOKKOS_NUM_THREADS": str(threads)}
+    command = [sys.executable, str(Path(script).resolve()), "--child", str(threads), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    return {name: Figure(tuple(seconds)) for name, seconds in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
+def from_child(figures: Mapping[str, Figure]) -> None:
+    """What such a script prints, on its last line."""
+    print(json.dumps({name: figure.seconds for name, figure in figures.items()}))
 
 
 def native(name: str) -> Path | None:

@@ -234,7 +234,8 @@ void Simulator::check_memory(const Program& program, const Request& request) {
 double Simulator::estimate_ns(const Program& program, const Request& request) noexcept {
   const double amplitudes = std::ldexp(1.0, static_cast<int>(std::min(program.num_qubits(), kMaxSimulatedQubits)));
   const double gates = static_cast<double>(program.instructions().size());
-  return 1000.0 + gates * (15.0 + 0.1 * amplitudes) + 20.0 * static_cast<double>(request.shots);
+  const double passes = request.gradients ? 1.0 + 3.0 * static_cast<double>(request.observables.size()) : 1.0;
+  return 1000.0 + passes * gates * (15.0 + 0.1 * amplitudes) + 20.0 * static_cast<double>(request.shots);
 }
 
 Outcome Simulator::run(const Request& request, ThreadPool* pool, const Stop& stop) const {
