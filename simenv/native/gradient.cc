@@ -155,7 +155,8 @@ class BackwardSweep {
     for (size_t w = plan_.windows.size(); w-- > 0;) {
       const std::vector<double> sums = undo(w, state, lambdas, stop);
       const size_t width = sums.size() / lambdas.size();
-      for (size_t k = 0; k < lambdas.size(); ++k) collect(plan_.windows[w], &sums[k * width], out + k * columns_);
+      for (size_t k = 0; k < lambdas.size(); ++k)
+        collect(plan_.windows[w], sums.data() + k * width, out + k * columns_);
     }
   }
 
@@ -296,7 +297,8 @@ class BackwardSweep {
         stop.check();
         const uint64_t base = cut.base(b);
         // Where the state was zero before the window it is so at all earlier times, and lambda is not needed there.
-        if ((base & ~g_.touched_[w]) == 0) undo_cut(cut, window, base, state, lambdas, &parts[c * line], width, stop);
+        if ((base & ~g_.touched_[w]) == 0)
+          undo_cut(cut, window, base, state, lambdas, parts.data() + c * line, width, stop);
       }
     });
     for (size_t c = 1; c < chunks; ++c)
@@ -475,7 +477,7 @@ std::vector<double> gradients(const GradientPlan& plan, std::span<const double> 
       lambdas.push_back(states.back().get());
     }
     for (size_t k = 0; k < count; ++k) apply_sum(observables[first + k], state, *lambdas[k], stop);
-    sweep.run(state, {lambdas.data(), count}, &out[first * sweep.columns()], stop);
+    sweep.run(state, {lambdas.data(), count}, out.data() + first * sweep.columns(), stop);
   }
   return out;
 }

@@ -144,7 +144,10 @@ void State::flip(uint32_t qubit) {
 }
 
 std::vector<Complex> State::copy() const {
-  std::vector<Complex> out(size());
+  std::vector<Complex> out;
+  out.reserve(size());
+  advise_huge(out.data(), size() * sizeof(Complex));  // before it is written for the first time
+  out.resize(size());
   const size_t count = blocks(), each = std::min<size_t>(size(), size_t{1} << block_bits());
   for_blocks(count, [&](size_t b) {
     kernels_.interleave(at(b * each), each, reinterpret_cast<double*>(out.data() + b * each));
