@@ -57,7 +57,7 @@ def ours(key: str) -> str:
 
 
 def main() -> None:
-    options = parser(__doc__, 3)
+    options = parser(__doc__, 2)
     options.add_argument("--qubits", type=int, nargs="+", default=[16, 20])
     options.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options.add_argument("--circuits", nargs="+", default=list(CIRCUITS), choices=list(CIRCUITS))
