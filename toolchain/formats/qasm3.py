@@ -1,4 +1,4 @@
-"""OpenQASM 3 text to a Program, through Qiskit's importer over the reference parser.
+"""OpenQASM 3 text to a Program, through the reference parser and Qiskit's importer, extended by `qasm3_import`.
 
 The importer raises whatever went wrong inside it (IndexError, AttributeError, ZeroDivisionError, RecursionError ...);
 here all of that becomes a ParseError, with the position of the statement it was reading.
@@ -10,8 +10,7 @@ import re
 from types import TracebackType
 from typing import Any
 
-from qiskit import QuantumCircuit, qasm3
-from qiskit.exceptions import MissingOptionalLibraryError
+from qiskit import QuantumCircuit
 
 from qfw.program.errors import Unsupported
 from qfw.toolchain.formats import qiskit as circuits
@@ -41,9 +40,13 @@ def to_circuit(text: str, *, name: str | None = None) -> QuantumCircuit:
     """The Qiskit circuit of an OpenQASM 3 text; raises as `loads`."""
     check_text(text, name)
     try:
-        return qasm3.loads(text)
-    except MissingOptionalLibraryError as e:
-        raise Unsupported("OpenQASM 3 needs qiskit-qasm3-import: pip install 'qfw[qiskit]'") from e
+        import openqasm3
+
+        from qfw.toolchain.formats import qasm3_import
+    except ModuleNotFoundError as e:
+        raise Unsupported(f"OpenQASM 3 needs qiskit-qasm3-import ({e.name}): pip install 'qfw[qiskit]'") from e
+    try:
+        return qasm3_import.to_circuit(openqasm3.parse(text), text)
     except Exception as e:
         message, (line, column) = _explain(e)
         raise parse_error(message, name, line, column) from e

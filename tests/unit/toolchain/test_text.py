@@ -51,7 +51,7 @@ def test_random_circuits_through_openqasm_2() -> None:
         (THREE + "qubit q;\nx q\ny q;", 5, 1, "'y'"),
         (THREE + "qubit q;\nrx(1/0) q;", 4, None, "zero"),
         (THREE + "qubit q;\nrx(" + "(" * 3000 + "1" + ")" * 3000 + ") q;", None, None, "deeply"),
-        (THREE + "int x = 3;", 3, 1, "int"),
+        (THREE + "angle v = 3;", 3, 1, "angle"),
         ('OPENQASM 3.0;\ninclude "/etc/passwd";', 2, None, "imports"),
         ("OPENQASM 3", None, None, "not OpenQASM 3|unexpected"),
         ("OPENQASM 4.0;", 1, 1, "version 4"),
