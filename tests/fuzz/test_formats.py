@@ -45,6 +45,15 @@ c[0] = measure q[0];
 reset q[2];
 c = measure q;
 """
+DYNAMIC = """OPENQASM 3.0;
+include "stdgates.inc";
+const int n = 3; qubit[n] q; bit[n] c; bit done; uint[8] i = 0; int[4] k = -2; float f = 1.5; bool b = true;
+for uint j in [0:n - 1] { rx(pi * (j % 2)) q[j]; }
+while (!done && i < 9) { reset q[0]; h q[0]; done = measure q[0]; i += 1; if (i > 7) { break; } else { continue; } }
+switch (i) { case 1, 2 { x q[1]; } default { k = k * 3 - int[4](i); c[i] = k < 2 || b; } }
+f = f * 2.0 + float(i >> 1); if (f >= 4.0 && c[0:1] == 2) { z q[2]; }
+c = measure q;
+"""
 TOKEN = re.compile(r"\s+|\w+|.", re.DOTALL)
 HOSTILE = ("4294967296", "-1", "1e999", "99999999999999999999", "nan", "pi/0", "q[", "}", '"', "include", "é", "\0", "0x")
 
@@ -52,7 +61,7 @@ HOSTILE = ("4294967296", "-1", "1e999", "99999999999999999999", "nan", "pi/0", "
 @st.composite
 def damaged(draw: st.DrawFn) -> str:
     """A good text with a few tokens dropped, doubled, exchanged or replaced."""
-    tokens = TOKEN.findall(draw(st.sampled_from((QASM2, QASM3))))
+    tokens = TOKEN.findall(draw(st.sampled_from((QASM2, QASM3, DYNAMIC))))
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, len(tokens) - 1))
         match draw(st.integers(0, 4)):

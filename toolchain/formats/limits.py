@@ -31,7 +31,7 @@ def check_text(text: str, name: str | None) -> None:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether a Rust extension gave up (Qiskit's parser does on numbers beyond 64 bits): such an error is no Exception."""
+    """Whether a Rust extension gave up (Qiskit's parser does on numbers beyond 64 bits): no Exception, by its class."""
     return type(error).__module__ == "pyo3_runtime"
 
 

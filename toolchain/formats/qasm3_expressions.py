@@ -6,6 +6,7 @@ int[n] is held as the Uint(n) of its two's complement, and compared with its sig
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from qiskit.circuit.classical import expr
 from qiskit.circuit.classical import types as qiskit_types
 from qiskit_qasm3_import import types
 from qiskit_qasm3_import.data import Scope, Symbol
-from qiskit_qasm3_import.exceptions import raise_from_node
+from qiskit_qasm3_import.exceptions import ConversionError, raise_from_node
 from qiskit_qasm3_import.expression import ValueResolver
 
+TYPES = {"bool": types.Bool, "float": types.Float, "int": types.Int, "uint": types.Uint}
 WIDTH = 32  # of an integer declared without one
+MAX_POWER = 64  # of constants; a larger one is out of every integer's range, and may take all memory
 
 _COMPARE: dict[str, Callable[..., Any]] = {
     "<": expr.less, "<=": expr.less_equal, ">": expr.greater, ">=": expr.greater_equal,
@@ -35,9 +38,14 @@ _CONSTANT: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "&": operator.and_, "|": operator.or_, "^": operator.xor,
     "<<": operator.lshift, ">>": operator.rshift, "**": operator.pow,
     "&&": lambda a, b: bool(a) and bool(b), "||": lambda a, b: bool(a) or bool(b),
-    "/": lambda a, b: a / b if isinstance(a, float) or isinstance(b, float) else int(a / b),
-    "%": lambda a, b: a - b * int(a / b),
+    "/": lambda a, b: _quotient(a, b), "%": lambda a, b: a - b * _quotient(a, b),
 }  # fmt: skip
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    if isinstance(a, float) or isinstance(b, float):
+        return a / b
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class Expressions:
             found = self._dynamic_index(node.collection, node.index)
             if found is not None:
                 return found
-        value, kind = ValueResolver(self._context, True).resolve(node)
+        value, kind = Resolver(self._context, True).resolve(node)
         return self._of(value, kind, node)
 
     def _of(self, value: Any, kind: Any, node: Any) -> Typed:
@@ -152,10 +160,14 @@ class Expressions:
         return Typed(_ARITHMETIC[op](*both), kind, width)
 
     def _folded(self, node: Any, op: str, left: Typed, right: Typed) -> Typed:
+        if op in ("**", "<<") and not 0 <= right.value <= MAX_POWER and right.kind != "float":
+            raise_from_node(node, f"'{op}' by {right.value}; 0 to {MAX_POWER} allowed")
         try:
             value = _CONSTANT[op](left.value, right.value)
         except (KeyError, TypeError, ArithmeticError, ValueError) as e:
             raise_from_node(node, f"'{op}' of {left.value!r} and {right.value!r}: {e}")
+        if isinstance(value, int) and abs(value) >> (2 * MAX_POWER):
+            raise_from_node(node, f"'{op}': an integer of {value.bit_length()} bits; at most {2 * MAX_POWER} allowed")
         if isinstance(value, bool | float):
             return Typed(value, "bool" if isinstance(value, bool) else "float")
         return Typed(value, "uint" if "uint" in (left.kind, right.kind) else "int", max(left.width, right.width))
@@ -186,6 +198,26 @@ class Expressions:
                 raise_from_node(node, f"an integer of {width} bits; 1 to 64 expected")
             return "int" if isinstance(kind, ast.IntType) else "uint", width
         raise_from_node(node, f"declarations of type '{type(kind).__name__.removesuffix('Type').lower()}' are not read")
+
+
+class Resolver(ValueResolver):
+    """The importer's resolver of sizes, indices and angles, where constants are computed by whatever operation."""
+
+    def visit_BinaryExpression(self, node: Any) -> tuple[Any, Any]:
+        return self._constant(node) or super().visit_BinaryExpression(node)
+
+    def visit_UnaryExpression(self, node: Any) -> tuple[Any, Any]:
+        return self._constant(node) or super().visit_UnaryExpression(node)
+
+    def visit_Cast(self, node: Any) -> tuple[Any, Any]:
+        return self._constant(node) or super().generic_visit(node)
+
+    def _constant(self, node: Any) -> tuple[Any, Any] | None:
+        with contextlib.suppress(ConversionError):
+            found = Expressions(self._context).typed(node)
+            if found.constant:
+                return found.value, TYPES[found.kind](True)
+        return None
 
 
 def as_bool(value: Typed) -> Any:

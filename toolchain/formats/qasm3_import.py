@@ -3,7 +3,6 @@ condition, and loop variables that index qubits or are computed with."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -15,13 +14,13 @@ from qiskit.circuit.classical import expr
 from qiskit_qasm3_import import types
 from qiskit_qasm3_import.converter import ConvertVisitor
 from qiskit_qasm3_import.data import Scope, Symbol
-from qiskit_qasm3_import.exceptions import ConversionError, raise_from_node
+from qiskit_qasm3_import.exceptions import raise_from_node
 from qiskit_qasm3_import.state import LocalScope
 
-from qfw.toolchain.formats.qasm3_expressions import Expressions, Typed, as_expr, as_uint, qiskit_type
+from qfw.toolchain.formats.limits import MAX_BITS
+from qfw.toolchain.formats.qasm3_expressions import TYPES, Expressions, Resolver, Typed, as_expr, as_uint, qiskit_type
 
-TYPES = {"bool": types.Bool, "float": types.Float, "int": types.Int, "uint": types.Uint}
-MAX_ITERATIONS = 1 << 14  # of a loop that is written out
+MAX_STATEMENTS = 1 << 16  # that the loops of a program are written out to
 
 
 def to_circuit(program: ast.Program, source: str) -> QuantumCircuit:
@@ -32,14 +31,19 @@ def to_circuit(program: ast.Program, source: str) -> QuantumCircuit:
 class Importer(ConvertVisitor):
     """The visitor. Its methods are called by node type."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._written = 0
+
+    def _resolve_constant_int(self, node: Any, context: Any) -> int:
+        value = super()._resolve_constant_int(node, context)
+        if abs(value) > MAX_BITS:
+            raise_from_node(node, f"a size or index of {value}; at most {MAX_BITS} allowed")
+        return int(value)
+
     def _resolve_generic(self, node: Any, context: Any, strict: bool) -> tuple[Any, Any]:
-        """Sizes, indices, angles: constants are computed here, whatever the operation."""
-        if isinstance(node, ast.BinaryExpression | ast.UnaryExpression | ast.Cast):
-            with contextlib.suppress(ConversionError):
-                found = Expressions(context).typed(node)
-                if found.constant:
-                    return found.value, TYPES[found.kind](True)
-        return super()._resolve_generic(node, context, strict)
+        found: tuple[Any, Any] = Resolver(context, strict).resolve(node)
+        return found
 
     def visit_ClassicalDeclaration(self, node: Any, context: Any) -> Any:
         if isinstance(node.type, ast.BitType):
@@ -140,21 +144,24 @@ class Importer(ConvertVisitor):
                 self.visit(statement, inner)
 
     def visit_ForInLoop(self, node: Any, context: Any) -> Any:
-        if any(_leaves(statement) for statement in node.block):
+        name = node.identifier.name
+        if any(_leaves(s) for s in node.block) or not any(_names(s, name) for s in node.block):
             return super().visit_ForInLoop(node, context)
         values, kind = self._resolve_generic(node.set_declaration, context, strict=True)
         if isinstance(values, slice) and None not in (values.start, values.stop):
             values = range(values.start, values.stop, 1 if values.step is None else values.step)
         if isinstance(values, slice) or not isinstance(kind, types.Range | types.Sequence):
             raise_from_node(node.set_declaration, "for loops over constant ranges and sets of integers")
-        if len(values) > MAX_ITERATIONS:
+        if len(values) * len(node.block) > MAX_STATEMENTS:
             return super().visit_ForInLoop(node, context)
         signed = types.Int if isinstance(node.type, ast.IntType) else types.Uint
         for value in values:
             with LocalScope(context) as inner:
-                symbol = Symbol(node.identifier.name, value, signed(True), Scope.LOCAL, node)
-                inner.symbol_table.insert(symbol)
+                inner.symbol_table.insert(Symbol(name, value, signed(True), Scope.LOCAL, node))
                 for statement in node.block:
+                    self._written += 1
+                    if self._written > MAX_STATEMENTS:
+                        raise_from_node(statement, f"loops written out to more than {MAX_STATEMENTS} statements")
                     self.visit(statement, inner)
         return context
 
@@ -170,6 +177,17 @@ def _leaves(node: Any) -> bool:
     if isinstance(node, ast.ForInLoop | ast.WhileLoop):
         return False
     return any(_leaves(part) for part in _inside(node))
+
+
+def _names(node: Any, name: str) -> bool:
+    """Whether a name occurs anywhere in a part of the syntax tree."""
+    if isinstance(node, ast.Identifier):
+        return node.name == name
+    if isinstance(node, list | tuple):
+        return any(_names(part, name) for part in node)
+    if not dataclasses.is_dataclass(node):
+        return False
+    return any(_names(getattr(node, field.name), name) for field in dataclasses.fields(node))
 
 
 def _inside(node: Any) -> Iterator[Any]:

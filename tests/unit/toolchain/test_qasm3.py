@@ -75,6 +75,11 @@ def test_a_loop_variable_indexes_qubits_and_turns_them() -> None:
     assert branches.of_program(program) == pytest.approx({"010": 1.0})
 
 
+def test_a_loop_whose_variable_is_not_used_may_be_long() -> None:
+    program = load(HEAD + "qubit q; bit[1] c; for int i in [1:1000001] { x q; } c[0] = measure q;").program
+    assert program.dynamic and len(program.instructions) < 10
+
+
 def test_a_bit_that_starts_with_a_value() -> None:
     assert certain('qubit q; bit a = 1; bit[2] b = "10"; bit c = a;') == "1101"
 
@@ -107,6 +112,10 @@ def test_counting_until_success() -> None:
         ("bit[2] c;\nc[2] = true;", 4, None, "bit 2 of 2"),
         ("uint[2] i = 1;\nswitch (i) { case 9 { } }", 4, None, "a case of a switch over 2 bits"),
         ("bool b = nowhere;", 3, None, "nowhere"),
+        ("const int n = 2 ** 1000000000;", 3, None, "0 to 64 allowed"),
+        ("const int n = 1 << 60 << 60 << 60;", 3, None, "at most 128 allowed"),
+        ("const int n = 2 ** 40; bit[n] c;", 3, None, "a size or index of 1099511627776"),
+        ("qubit[2] q; for int i in [0:999] { for int j in [0:999] { x q[(i + j) % 2]; } }", 3, None, "written out"),
         ("qubit q; uint[4] u = measure q;", 3, None, "only bits are measured into"),
     ],
 )
