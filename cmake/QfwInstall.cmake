@@ -28,7 +28,9 @@ file(RELATIVE_PATH qfw_cmake_to_include "/${qfw_libdir}/cmake/qpi" "/${qfw_inclu
 configure_file(cmake/qpi.pc.in qpi.pc @ONLY)
 configure_file(cmake/qpiConfig.cmake.in qpiConfig.cmake @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/qpi.pc" DESTINATION ${qfw_libdir}/pkgconfig COMPONENT native)
-install(FILES "${PROJECT_BINARY_DIR}/qpiConfig.cmake" DESTINATION ${qfw_libdir}/cmake/qpi COMPONENT native)
+include(CMakePackageConfigHelpers)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/qpiConfigVersion.cmake" COMPATIBILITY SameMajorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/qpiConfig.cmake" "${PROJECT_BINARY_DIR}/qpiConfigVersion.cmake" DESTINATION ${qfw_libdir}/cmake/qpi COMPONENT native)
 
 install(PROGRAMS scripts/qfw_setup.sh scripts/qfw_srun.sh scripts/qfw_teardown.sh DESTINATION "${qfw_bindir}"
   COMPONENT scripts)

@@ -11,8 +11,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from qfw.program.errors import Unavailable
-
 _lock = threading.Lock()
 _made: _Embedded | None = None
 
@@ -37,18 +35,20 @@ class _Embedded:
 
 
 def runtime() -> Any:
-    """The process's one `qfw._core.qpm.Runtime`, made at the first call and stopped at exit.
-
-    Raises Unavailable in a process forked after that: threads do not survive a fork.
-    """
+    """The process's one `qfw._core.qpm.Runtime`, made at the first call and stopped at exit. A child of fork() makes one
+    of its own: the threads of its parent's are not there."""
     global _made
     with _lock:
-        if _made is None:
+        if _made is None or _made.pid != os.getpid():
             _made = _Embedded()
             atexit.register(_made.stop)
-        elif _made.pid != os.getpid():
-            raise Unavailable(
-                f"process {os.getpid()} was forked from {_made.pid} after that had an embedded runtime, whose threads "
-                "do not survive a fork: use the 'spawn' start method, or a daemon (qfw_setup.sh)"
-            )
         return _made.runtime
+
+
+def _after_fork() -> None:
+    """Another thread may have held the lock when the process was forked."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

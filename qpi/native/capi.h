@@ -44,6 +44,10 @@ struct qpi_result {
 
 struct qpi_device_list;
 
+struct qpi_pipeline {
+  std::shared_ptr<qfw::qpi::Pipeline> pipeline;
+};
+
 struct qpi_program {
   mutable std::mutex mutex;
   std::optional<qfw::program::ProgramBuilder> builder;  // none: decoded, and thus finished

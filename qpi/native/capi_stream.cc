@@ -24,7 +24,7 @@ qpi_stream* open_stream(const std::shared_ptr<Context>& context, std::shared_ptr
                      "qpi_stream_attr.order is " + std::to_string(a.order) + "; allowed: 0 (parallel), 1 (sequential)");
   const auto order = a.order == QPI_PARALLEL ? qfw::qpm::Order::kParallel : qfw::qpm::Order::kSequential;
   const Queues queues{queue_of(a.completions), queue_of(a.queries), queue_of(a.barriers), queue_of(a.errors)};
-  auto made = context->stream(*mesh, order, queues);
+  auto made = context->stream(*mesh, order, queues, a.pipeline ? a.pipeline->pipeline : nullptr);
   return new qpi_stream{context, std::move(mesh), std::move(made), a.submit_timeout_ms};
 }
 
@@ -167,7 +167,14 @@ int64_t qpi_cq_read(qpi_cq* cq, qpi_completion* completions, size_t count, int t
       case ReadStatus::kEntries:
         break;
     }
-    for (size_t i = 0; i < taken.size(); ++i) completions[i] = completion_of(*taken[i]);
+    size_t good = 0;
+    while (good < taken.size() && reduce(*taken[good])) ++good;
+    while (taken.size() > good) {  // a tool cannot reduce: an error now, and those behind it wait for it to be read
+      queue.put_back(std::move(taken.back()));
+      taken.pop_back();
+    }
+    if (good == 0) return QPI_EAVAIL;
+    for (size_t i = 0; i < good; ++i) completions[i] = completion_of(*taken[i]);
     return static_cast<int64_t>(taken.size());
   });
 }

@@ -104,8 +104,9 @@ std::shared_ptr<EventQueue> Context::event_queue(const std::vector<std::string>&
   return events_->open(std::move(filter), capacity);
 }
 
-std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order, const Queues& queues) {
-  return std::make_unique<Stream>(mesh, order, queues);
+std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order, const Queues& queues,
+                                        std::shared_ptr<Pipeline> pipeline) {
+  return std::make_unique<Stream>(mesh, order, queues, std::move(pipeline));
 }
 
 std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order,

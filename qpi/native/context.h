@@ -40,7 +40,8 @@ class Context {
   // Events of devices by name (none: all); `kinds`: bits. kNotFound, kUnsupported.
   std::shared_ptr<EventQueue> event_queue(const std::vector<std::string>& devices, uint32_t kinds = qpm::kAllEvents,
                                           size_t capacity = EventQueue::kDefaultCapacity);
-  std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, const Queues& queues);
+  std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, const Queues& queues,
+                                 std::shared_ptr<Pipeline> pipeline = nullptr);
   std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, std::shared_ptr<CompletionQueue> completions);
   void cancel() { router_->cancel_everything(); }  // of all streams and runs; each completes as kCancelled
   uint32_t window() const noexcept { return router_->window(); }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "qpi/native/deadline.h"
+#include "qpi/native/tool.h"
 #include "qpm/api/native/device_info.h"
 #include "qpm/api/native/result.h"
 
@@ -55,6 +56,7 @@ struct Operation {
   UserContext context;
   std::vector<qpm::Result> results;      // one per task, in the order submitted
   std::vector<qpm::DeviceInfo> devices;  // of a query
+  std::vector<Expansion> expansions;     // of a native pipeline: one, or one per device; reduce() undoes them
   qpm::Failure whole;  // of a query or barrier; of a task on several devices, naming those that failed
 
   // Why it failed: the first failure among the results; its code is kOk when all went well.

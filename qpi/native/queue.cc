@@ -115,7 +115,7 @@ OperationPtr CompletionQueue::read_error() {
 void CompletionQueue::put_back(OperationPtr operation) {
   Lock lock(mutex_);
   --popped_;  // may wrap: positions are only compared with one another
-  errors_.push_front(popped_);
+  if (operation->failure()) errors_.push_front(popped_);
   entries_.push_front(std::move(operation));
   update_level();
   arrived_.notify_all();

@@ -38,7 +38,7 @@ class CompletionQueue : public Receiver {
   // outstanding is in; then takes up to `max` successes off the head. Throws kClosed when closed and empty.
   ReadStatus read(std::vector<OperationPtr>& out, size_t max, size_t at_least, Deadline deadline);
   OperationPtr read_error();              // null when the head is no error
-  void put_back(OperationPtr operation);  // at the head: a failed entry whose failure was found only after the read
+  void put_back(OperationPtr operation);  // at the head: an entry whose failure was found after the read, or one behind
   bool wait(Deadline deadline);           // until an entry is there; false at the deadline or when signalled
   void signal();                          // wakes every waiting call once
   uint64_t signals() const;               // how often signal() was called

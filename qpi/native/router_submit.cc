@@ -13,6 +13,7 @@ Operation* Router::admit(Submission& to, Request& request) {
   operation->errors = to.receivers.errors;
   --to.unowned;
   if (operation->receiver || operation->errors) operation->context = std::move(request.context);  // else: nobody asks
+  operation->expansions = std::move(request.expansions);
   operation->results.resize(request.tasks.size());
   operation->stream = to.stream;
   operation->tasks.reserve(request.tasks.size());

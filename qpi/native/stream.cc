@@ -4,8 +4,10 @@
 
 namespace qfw::qpi {
 
-Stream::Stream(const Mesh& mesh, qpm::Order order, const Queues& queues)
+Stream::Stream(const Mesh& mesh, qpm::Order order, const Queues& queues, std::shared_ptr<Pipeline> pipeline)
     : router_(mesh.router()),
+      devices_(mesh.devices()),
+      pipeline_(std::move(pipeline)),
       receivers_{queues.tasks, queues.queries, queues.barriers, queues.errors},
       state_(mesh.open(order)) {}
 
@@ -14,6 +16,24 @@ Stream::~Stream() {
     close();
   } catch (const Error&) {  // a broken connection has ended the stream already
   }
+}
+
+// The tasks that the pipeline makes of the request's one: for its one device, any of its devices, or each of them.
+void Stream::expand(Request& request) const {
+  if (!pipeline_ || !request.expansions.empty()) return;
+  std::vector<Task> made;
+  const size_t copies = state_->ids.size();
+  for (uint32_t place = 0; place < copies; ++place) {
+    const Device* device = copies > 1 || devices_.size() == 1 ? &devices_[place] : nullptr;
+    Task task = request.tasks.front();
+    auto tasks = pipeline_->expand(std::move(task), device, request.expansions.emplace_back());
+    for (Task& each : tasks) {
+      check(each.task);
+      each.place = place;
+      made.push_back(std::move(each));
+    }
+  }
+  request.tasks = std::move(made);
 }
 
 OperationId Stream::submit(Request&& request, Deadline deadline) {
@@ -42,17 +62,19 @@ std::vector<OperationId> Stream::try_submit(std::span<Request> requests, Deadlin
       throw Error(ErrorCode::kInvalidArgument, "an operation has 0 tasks; at least 1 is needed");
     for (const Task& task : request.tasks) check(task.task);
   }
-  if (!placed)
-    for (Request& request : requests) place_on_each(request.tasks, state_->ids.size());
+  for (Request& request : requests) {
+    expand(request);
+    if (!placed && !pipeline_) place_on_each(request.tasks, state_->ids.size());
+  }
   return router_->submit(state_, requests, receivers_, credit);
 }
 
 OperationId Stream::query(std::vector<qpm::DeviceId> devices, UserContext context, Deadline deadline) {
-  return submit(Request{{}, std::move(context), Kind::kQuery, std::move(devices)}, deadline);
+  return submit(Request{{}, std::move(context), Kind::kQuery, std::move(devices), {}}, deadline);
 }
 
 OperationId Stream::barrier(UserContext context, Deadline deadline) {
-  return submit(Request{{}, std::move(context), Kind::kBarrier, {}}, deadline);
+  return submit(Request{{}, std::move(context), Kind::kBarrier, {}, {}}, deadline);
 }
 
 }  // namespace qfw::qpi

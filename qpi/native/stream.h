@@ -19,7 +19,7 @@ struct Queues {
 class Stream {
  public:
   // Without a queue, completions are dropped as they come.
-  Stream(const Mesh& mesh, qpm::Order order, const Queues& queues);
+  Stream(const Mesh& mesh, qpm::Order order, const Queues& queues, std::shared_ptr<Pipeline> pipeline = nullptr);
   ~Stream();  // close()
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -52,8 +52,11 @@ class Stream {
 
  private:
   OperationId submit(Request&& request, Deadline deadline);
+  void expand(Request& request) const;
 
   std::shared_ptr<Router> router_;
+  const std::vector<Device> devices_;
+  const std::shared_ptr<Pipeline> pipeline_;
   Receivers receivers_;
   std::shared_ptr<StreamState> state_;
 };

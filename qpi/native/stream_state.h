@@ -17,6 +17,7 @@ struct Request {
   UserContext context;
   Kind kind = Kind::kTask;
   std::vector<qpm::DeviceId> devices;  // of a query; none: those of the stream
+  std::vector<Expansion> expansions;   // of a native pipeline
 };
 
 // An operation that waits for a barrier, for its turn, or for credit: its tasks from `next` on are not sent yet.

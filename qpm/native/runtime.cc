@@ -1,5 +1,7 @@
 #include "qpm/native/runtime.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -33,7 +35,10 @@ Failure failure_of_exception() noexcept {
 }  // namespace
 
 std::shared_ptr<Runtime> Runtime::make(const RuntimeOptions& options) {
-  return std::shared_ptr<Runtime>(new Runtime(options));
+  // In a child of fork() the threads are missing that its end would wait for: there it is left as it is.
+  return std::shared_ptr<Runtime>(new Runtime(options), [parent = ::getpid()](Runtime* runtime) {
+    if (::getpid() == parent) delete runtime;
+  });
 }
 
 Runtime::Runtime(const RuntimeOptions& options)
@@ -335,6 +340,7 @@ void Runtime::watch_deadlines() {
 }
 
 void Runtime::stop() {
+  if (::getpid() != process_) return;
   std::lock_guard once(stop_mutex_);
   if (std::exchange(stopped_, true)) return;
   std::vector<std::shared_ptr<SessionState>> sessions;

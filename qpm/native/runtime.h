@@ -2,6 +2,8 @@
 // without a daemon has one in its own process.
 #pragma once
 
+#include <unistd.h>
+
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -96,6 +98,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   Device& device(DeviceId id) const { return *devices_[id]; }
 
   const RuntimeOptions options_;
+  const int process_ = ::getpid();  // a child of fork() has none of the threads
 
   mutable std::mutex mutex_;  // dispatcher, run queue, devices
   Dispatcher dispatcher_;

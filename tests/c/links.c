@@ -89,6 +89,14 @@ function every_function[] = {
     (function)qpi_stream_cancel_all,
     (function)qpi_stream_wait,
     (function)qpi_stream_close,
+    (function)qpi_expansion_add,
+    (function)qpi_fail,
+    (function)qpi_pipeline_open,
+    (function)qpi_pipeline_close,
+    (function)qpi_result_set_rows,
+    (function)qpi_result_set_counts,
+    (function)qpi_result_set_expectations,
+    (function)qpi_result_set_probabilities,
 };
 
 int main(void) { return every_function[0] == (function)0; }

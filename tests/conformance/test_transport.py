@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -447,6 +448,28 @@ def ghz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     strict = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
     subprocess.run(["cc", *strict, str(source), *flags, "-o", str(program)], check=True, timeout=120)
     return program
+
+
+def surroundings(endpoint: str, ghz: Path) -> dict[str, str]:
+    """An environment in which a C program finds that endpoint."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("QFW_")}
+    if endpoint == "embedded":
+        environ["XDG_RUNTIME_DIR"] = str(ghz.parent)  # no run is there
+    else:
+        environ["QFW_ENDPOINT"] = endpoint
+    return environ
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_the_c_example_is_clean_under_valgrind(endpoint: str, ghz: Path) -> None:
+    """No error, and nothing definitely lost; the descriptions of what it finds go to its standard error."""
+    checks = ["--quiet", "--error-exitcode=9", "--leak-check=full"]
+    kinds = ["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]
+    command = ["valgrind", *checks, *kinds, str(ghz)]
+    environ = surroundings(endpoint, ghz)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=110, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("one on statevec: 000:")
 
 
 def test_the_examples_in_c_and_python_print_the_same(endpoint: str, ghz: Path) -> None:

@@ -34,6 +34,7 @@ typedef struct qpi_program qpi_program;         /* program.h */
 typedef struct qpi_stream qpi_stream;           /* stream.h */
 typedef struct qpi_cq qpi_cq;                   /* cq.h */
 typedef struct qpi_eq qpi_eq;                   /* eq.h */
+typedef struct qpi_pipeline qpi_pipeline;       /* tool.h */
 typedef struct qpi_result qpi_result;           /* result.h */
 
 /* A short text for an error number; never NULL. */

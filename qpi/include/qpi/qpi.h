@@ -14,5 +14,6 @@
 #include "qpi/result.h"
 #include "qpi/stream.h"
 #include "qpi/task.h"
+#include "qpi/tool.h"
 
 #endif

@@ -17,15 +17,16 @@ enum qpi_order {
 
 typedef struct qpi_stream_attr {
   size_t size;
-  int order;             /* enum qpi_order */
-  qpi_cq* completions;   /* NULL: they are dropped as they come */
-  int submit_timeout_ms; /* how long a submission may wait for the session's window */
-  qpi_cq* queries;       /* NULL: they complete in `completions` */
-  qpi_cq* barriers;      /* NULL: they complete in `completions` */
-  qpi_cq* errors;        /* of every kind; NULL: they stay in the queue of their kind */
+  int order;              /* enum qpi_order */
+  qpi_cq* completions;    /* NULL: they are dropped as they come */
+  int submit_timeout_ms;  /* how long a submission may wait for the session's window */
+  qpi_cq* queries;        /* NULL: they complete in `completions` */
+  qpi_cq* barriers;       /* NULL: they complete in `completions` */
+  qpi_cq* errors;         /* of every kind; NULL: they stay in the queue of their kind */
+  qpi_pipeline* pipeline; /* tools that every task goes through; NULL: none */
 } qpi_stream_attr;
 #define QPI_STREAM_ATTR_INIT \
-  { sizeof(qpi_stream_attr), QPI_PARALLEL, NULL, QPI_FOREVER, NULL, NULL, NULL }
+  { sizeof(qpi_stream_attr), QPI_PARALLEL, NULL, QPI_FOREVER, NULL, NULL, NULL, NULL }
 
 /* A stream on a mesh. QPI_EINVAL: unknown order. */
 QPI_API int qpi_stream_open(qpi_mesh* mesh, const qpi_stream_attr* attr, qpi_stream** stream);
