@@ -35,8 +35,9 @@ class _Embedded:
 
 
 def runtime() -> Any:
-    """The process's one `qfw._core.qpm.Runtime`, made at the first call and stopped at exit. A child of fork() makes one
-    of its own: the threads of its parent's are not there."""
+    """The process's one `qfw._core.qpm.Runtime`, made at the first call and stopped at exit.
+
+    A child of fork() makes one of its own: the threads of its parent's are not there."""
     global _made
     with _lock:
         if _made is None or _made.pid != os.getpid():

@@ -1,5 +1,5 @@
-"""Holds the stubs of the compiled module, python/qfw/_core/*.pyi, to what the module has: every class, function, property
-and constant, static or not, and the names, order and defaults of arguments as pybind11 documents them."""
+"""Holds the stubs of the compiled module, python/qfw/_core/*.pyi, to what the module has: every class, function,
+property and constant, static or not, and the names, order and defaults of arguments as pybind11 documents them."""
 
 from __future__ import annotations
 

@@ -431,6 +431,30 @@ ctx.close()
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
 
 
+def test_contexts_in_many_processes_at_once(endpoint: str) -> None:
+    """Each process has its own, in itself or at the one daemon, and gets its own results."""
+    code = """
+import sys
+from qfw import qpi
+number = int(sys.argv[2])
+b = qpi.Builder(3, 3)
+for q in range(3):
+    if number >> q & 1:
+        b.gate("x", [q])
+    b.measure(q, q)
+with qpi.connect(sys.argv[1]) as ctx, qpi.connect(sys.argv[1]) as other:
+    for context in (ctx, other):
+        results = context.mesh("statevec").run([qpi.Task(b.finish(), shots=2)] * 100, timeout=60)
+        assert [r.counts for r in results] == [{f"{number:03b}": 2}] * 100
+print("right")
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, endpoint, str(i)], stdout=subprocess.PIPE, text=True)
+        for i in range(6)
+    ]
+    assert [process.communicate(timeout=100)[0] for process in processes] == ["right\n"] * 6
+
+
 # ---- C -------------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What the library exports: the C API under its version, as listed in tests/c/abi.txt, and nothing else to link with."""
+"""What the library exports: the C API under its version, as listed in tests/c/abi.txt, and nothing else to use."""
 
 import ctypes
 import re
