@@ -115,8 +115,8 @@ std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order,
 }
 
 void Context::close() {
-  events_->close();
   router_->close();
+  events_->close();
   std::lock_guard lock(mutex_);
   for (const auto& weak : queues_)
     if (auto queue = weak.lock()) queue->close();

@@ -68,6 +68,7 @@ void Router::send_held(Lock& lock, const Stream& stream, Garbage& garbage) {
   message.reserve(count);
   for (size_t i = 0; i < count; ++i) number(operation, head.tasks[head.next++], message);
   held_ -= count;
+  if (waiters_ > 0) changed_.notify_all();  // there is room for others
   const std::vector<qpm::TaskId> ids(operation->tasks.end() - static_cast<ptrdiff_t>(count), operation->tasks.end());
   if (head.next == head.tasks.size()) take_off(*stream, stream->backlog.begin());
   stream->sending = true;

@@ -431,6 +431,34 @@ ctx.close()
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
 
 
+def test_a_child_of_fork_is_told_what_it_can_do(endpoint: str) -> None:
+    """In itself it may connect anew; to a daemon only where its parent had not."""
+    code = """
+import os, sys
+from qfw import qpi
+b = qpi.Builder(1, 1)
+b.measure(0, 0)
+task = qpi.Task(b.finish(), shots=1)
+ctx = qpi.connect(sys.argv[1])
+ctx.mesh("statevec").run(task)
+for leave in (sys.exit, os._exit):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            anew = qpi.connect(sys.argv[1])
+            print(anew.mesh("statevec").run(task, timeout=60).counts, flush=True)
+        except qpi.errors.Unavailable as error:
+            print("does not survive a fork" in str(error), flush=True)
+        leave(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+print(ctx.mesh("statevec").run(task).counts)
+"""
+    command = [sys.executable, "-c", code, endpoint]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    in_child = "{'0': 1}" if endpoint == "embedded" else "True"
+    assert (done.stdout.splitlines(), done.returncode) == ([in_child, in_child, "{'0': 1}"], 0), done.stderr
+
+
 def test_contexts_in_many_processes_at_once(endpoint: str) -> None:
     """Each process has its own, in itself or at the one daemon, and gets its own results."""
     code = """

@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -55,6 +56,16 @@ void wait_connected(grpc::Channel& channel, const std::string& address, double t
   }
 }
 
+// gRPC's threads do not survive a fork(): in a child of a process that had used it, a connection would wait for ever.
+void refuse_after_fork() {
+  static const pid_t first = ::getpid();
+  if (::getpid() != first)
+    throw Error(ErrorCode::kUnavailable,
+                "process " + std::to_string(::getpid()) + " was forked from " + std::to_string(first) +
+                    " after that had connected to a runtime, and gRPC does not survive a fork: start it with exec or "
+                    "the 'spawn' method, or connect in the child alone");
+}
+
 }  // namespace
 
 struct GrpcSession::Wire {
@@ -68,6 +79,7 @@ struct GrpcSession::Wire {
 
 GrpcSession::GrpcSession(const std::string& address, const ConnectOptions& options, Lost lost)
     : address_(address), wire_(std::make_unique<Wire>()), lost_handler_(std::move(lost)) {
+  refuse_after_fork();
   wire_->channel = make_channel(address, options, limits_);
   wait_connected(*wire_->channel, address, options.timeout_s);
   wire_->stub = pb::Runtime::NewStub(wire_->channel);
