@@ -119,7 +119,8 @@ class Mesh(_Devices):
             if native.failed:
                 raise task_error(native, Result(native))
             return Result(native)
-        return _checked(task, self._outcomes(task, wait, pipeline))
+        outcome: Result | list[Result] = _checked(task, self._outcomes(task, wait, pipeline))
+        return outcome
 
     @overload
     async def run_async(
@@ -133,7 +134,8 @@ class Mesh(_Devices):
         self, task: Task | Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
     ) -> Result | list[Result]:
         """`run`, while the event loop goes on with other things; cancelling the wait cancels the tasks."""
-        return _checked(task, await self._outcomes_async(task, timeout, pipeline))
+        outcome: Result | list[Result] = _checked(task, await self._outcomes_async(task, timeout, pipeline))
+        return outcome
 
 
 class AllMesh(_Devices):
@@ -156,7 +158,8 @@ class AllMesh(_Devices):
             WaitTimeout: not all done after `timeout` seconds; they are cancelled.
         """
         wait = -1.0 if timeout is None else timeout
-        return self._checked(task, self._outcomes(task, wait, pipeline))
+        outcome: list[Result] | list[list[Result]] = self._checked(task, self._outcomes(task, wait, pipeline))
+        return outcome
 
     @overload
     async def run_async(
@@ -170,7 +173,9 @@ class AllMesh(_Devices):
         self, task: Task | Iterable[Task], timeout: float | None = None, pipeline: ToolPipeline | None = None
     ) -> list[Result] | list[list[Result]]:
         """`run`, while the event loop goes on with other things; cancelling the wait cancels the tasks."""
-        return self._checked(task, await self._outcomes_async(task, timeout, pipeline))
+        ended = await self._outcomes_async(task, timeout, pipeline)
+        outcome: list[Result] | list[list[Result]] = self._checked(task, ended)
+        return outcome
 
     def _checked(self, task: Task | Iterable[Task], outcomes: list[Any]) -> Any:
         single = isinstance(task, Task)
