@@ -62,6 +62,7 @@ def simulate(
     gradients: bool = False,
     gradient_parameters: Sequence[int] = (),
     precision: str = "double",
+    max_steps: int = 1_000_000,
     threads: int = 1,
     simd: str | None = None,
 ) -> dict[str, NDArray[Any]]:
@@ -71,9 +72,12 @@ def simulate(
     that of the amplitudes, "double" or "single"; results have the same types with both. "counts" comes
     with "count_keys" (uint8, one row of little-endian packed bits per count), "memory" is one such row per shot,
     "expectations" one number per observable, a `PauliSum` or a list of (coefficient, letters, qubits), "gradients"
-    their exact derivatives with respect to `gradient_parameters` (by default all), observables x parameters. Raises
-    qfw.program.errors: InvalidArgument, Unsupported (state outputs of a program that measures in the middle),
-    ResourceExhausted, LimitExceeded.
+    their exact derivatives with respect to `gradient_parameters` (by default all), observables x parameters. A program
+    that measures in the middle or is dynamic gives probabilities and expectations as means over all outcomes;
+    `max_steps` is what one of its shots may execute.
+
+    Raises qfw.program.errors: InvalidArgument, Unsupported (state vector or gradients of such a program),
+    ResourceExhausted, LimitExceeded, InvalidProgram (division by zero while it runs, and the like).
     """
     sums = [list(o.terms if isinstance(o, _HasTerms) else o) for o in observables]
     result: dict[str, NDArray[Any]] = _core.simenv.simulate(
@@ -90,6 +94,7 @@ def simulate(
         gradients=gradients,
         gradient_parameters=list(gradient_parameters),
         precision=precision,
+        max_steps=max_steps,
         threads=threads,
         simd=simd,
     )

@@ -1,6 +1,7 @@
 #include "qpm/native/device_statevec.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <new>
 
@@ -18,8 +19,23 @@ simenv::Precision precision_of(const Task& task) {
   return found == task.options.end() ? simenv::Precision::kDouble : simenv::precision_named(found->second);
 }
 
+constexpr const char* kMaxSteps = "max_steps";
+
+uint64_t max_steps_of(const Task& task) {
+  const auto found = task.options.find(kMaxSteps);
+  if (found == task.options.end()) return simenv::kDefaultMaxSteps;
+  uint64_t steps = 0;
+  const char* end = found->second.data() + found->second.size();
+  const auto [stop, error] = std::from_chars(found->second.data(), end, steps);
+  if (error != std::errc() || stop != end || steps == 0)
+    throw Error(ErrorCode::kInvalidArgument,
+                "option max_steps is '" + found->second + "'; it must be a positive integer below 2^64");
+  return steps;
+}
+
 simenv::Request request_of(const Task& task, uint32_t row, uint64_t seed) {
   simenv::Request r;
+  r.max_steps = max_steps_of(task);
   r.row = task.bindings.row(row);
   r.shots = task.shots;
   r.seed = simenv::derive_seed(seed, row);
@@ -115,22 +131,25 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
   info_.max_rows = limits.max_rows;
   info_.capacity = pool.size();
   for (const auto& g : program::gates()) info_.gates.emplace_back(g.name);
-  for (const char* op : {"unitary", "controlled", "measure", "reset"}) info_.gates.emplace_back(op);
+  for (const char* op : {"unitary", "controlled", "measure", "reset", "dynamic"}) info_.gates.emplace_back(op);
   info_.outputs = {"counts", "memory", "probabilities", "statevector", "expectations", "gradients"};
   info_.options["precision"] =
       "of the amplitudes: double (default), or single for half the memory and about 1e-5 in results";
+  info_.options[kMaxSteps] = "instructions that one shot of a dynamic program may take, " +
+                             std::to_string(simenv::kDefaultMaxSteps) + " by default";
 }
 
 void StatevecDevice::check(const Task& task) const {
   check_task(info_, task);
   precision_of(task);  // refuses unknown ones
-  if (task.program->dynamic()) check_gates(info_, *task.program);
+  max_steps_of(task);
   if (task.shots > 0 && (task.outputs & (kExpectations | kGradients)))
     throw Error(ErrorCode::kUnsupported, "expectations and gradients are exact on device '" + info_.name + "': shots " +
                                              std::to_string(task.shots) + "; allowed 0 (front ends sample them)");
-  if (!task.program->terminal_measurements() && (task.outputs & ~(kCounts | kMemory)))
+  if (!task.program->terminal_measurements() && (task.outputs & (kStatevector | kGradients)))
     throw Error(ErrorCode::kUnsupported,
-                "a program with measurements or resets in the middle gives counts and memory alone on device '" +
+                "a program with measurements or resets in the middle has no single state: no state vector and no "
+                "gradients on device '" +
                     info_.name + "'");
   if (task.program->num_qubits() >= kWideQubits) simenv::Simulator::check_memory(*task.program, request_of(task, 0, 0));
   check_result_memory(task);

@@ -89,6 +89,7 @@ struct Wish {
   bool memory, counts, probabilities, statevector, gradients;
   std::vector<uint32_t> gradient_parameters;
   simenv::Precision precision;
+  uint64_t max_steps;
 };
 
 py::dict simulate(const py::buffer& bytes, const std::vector<double>& row, const Wish& wish,
@@ -108,7 +109,8 @@ py::dict simulate(const py::buffer& bytes, const std::vector<double>& row, const
                           sums,
                           wish.gradients,
                           wish.gradient_parameters,
-                          wish.precision};
+                          wish.precision,
+                          wish.max_steps};
   simenv::Outcome out;
   uint32_t bits = 0;
   {
@@ -150,16 +152,16 @@ void bind_simenv(py::module_& m) {
       [](const py::buffer& program, const std::vector<double>& row, uint64_t shots, uint64_t seed, bool memory,
          bool counts, bool probabilities, bool statevector, const std::vector<uint32_t>& probability_qubits,
          const std::vector<Terms>& observables, bool gradients, const std::vector<uint32_t>& gradient_parameters,
-         const std::string& precision, unsigned threads, const std::optional<std::string>& simd) {
+         const std::string& precision, uint64_t max_steps, unsigned threads, const std::optional<std::string>& simd) {
         return simulate(program, row,
                         {shots, seed, memory, counts, probabilities, statevector, gradients, gradient_parameters,
-                         simenv::precision_named(precision)},
+                         simenv::precision_named(precision), max_steps},
                         probability_qubits, observables, threads, simd);
       },
       py::arg("program"), py::kw_only(), py::arg("row"), py::arg("shots"), py::arg("seed"), py::arg("memory"),
       py::arg("counts"), py::arg("probabilities"), py::arg("statevector"), py::arg("probability_qubits"),
       py::arg("observables"), py::arg("gradients"), py::arg("gradient_parameters"), py::arg("precision"),
-      py::arg("threads"), py::arg("simd"));
+      py::arg("max_steps"), py::arg("threads"), py::arg("simd"));
 }
 
 }  // namespace qfw

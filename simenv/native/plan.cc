@@ -80,17 +80,18 @@ const Form& form_of_gate(const Gate& gate) {
 
 class Planner {
  public:
-  explicit Planner(const program::Program& program) : program_(program) {
-    plan_.qubits = program.num_qubits();
-    plan_.bits = program.num_bits();
-    plan_.global = std::polar(1.0, program.global_phase());
-    plan_.ops.reserve(program.instructions().size());
+  Planner(unsigned qubits, uint32_t bits, double phase, std::span<const Instruction> instructions)
+      : instructions_(instructions) {
+    plan_.qubits = qubits;
+    plan_.bits = bits;
+    plan_.global = std::polar(1.0, phase);
+    plan_.ops.reserve(instructions.size());
   }
 
   Plan make() {
     sort_measurements();
     size_t index = 0;
-    for (const Instruction& in : program_.instructions()) {
+    for (const Instruction& in : instructions_) {
       if (in.op == Op::kGate || in.op == Op::kUnitary) {
         add_gate(in);
       } else if (in.op == Op::kMeasure || in.op == Op::kReset) {
@@ -106,16 +107,15 @@ class Planner {
   // A measurement is read at the end when nothing happens to its qubit afterwards; it is left out altogether when,
   // besides, its bit is written again.
   void sort_measurements() {
-    const auto instructions = program_.instructions();
     bool any = false;
-    for (const Instruction& in : instructions) any |= in.op == Op::kMeasure || in.op == Op::kReset;
+    for (const Instruction& in : instructions_) any |= in.op == Op::kMeasure || in.op == Op::kReset;
     if (!any) return;
-    late_.assign(instructions.size(), false);
-    kept_.assign(instructions.size(), false);
-    touched_.assign(program_.num_qubits(), false);
-    std::vector<bool> acted(program_.num_qubits(), false), written(program_.num_bits(), false);
-    for (size_t i = instructions.size(); i-- > 0;) {
-      const Instruction& in = instructions[i];
+    late_.assign(instructions_.size(), false);
+    kept_.assign(instructions_.size(), false);
+    touched_.assign(plan_.qubits, false);
+    std::vector<bool> acted(plan_.qubits, false), written(plan_.bits, false);
+    for (size_t i = instructions_.size(); i-- > 0;) {
+      const Instruction& in = instructions_[i];
       if (in.op == Op::kBarrier) continue;
       if (in.op == Op::kMeasure) {
         late_[i] = !acted[in.qubits[0]];
@@ -226,7 +226,7 @@ class Planner {
     plan_.ops.push_back(op);
   }
 
-  const program::Program& program_;
+  const std::span<const Instruction> instructions_;
   Plan plan_;
   std::vector<bool> late_, kept_, touched_;
 };
@@ -259,11 +259,23 @@ void Plan::evaluate(std::span<const double> row, double* pool) const {
   for (const Product& product : products) multiply(*this, product, pool, pool + product.at);
 }
 
-Plan make_plan(const program::Program& program, unsigned block_bits) {
-  Plan plan = Planner(program).make();
+namespace {
+
+Plan finished(Plan plan, unsigned block_bits) {
   if (plan.qubits >= kFuseQubits) fuse(plan);
   make_windows(plan, block_bits != 0 ? block_bits : default_block_bits(plan.qubits));
   return plan;
+}
+
+}  // namespace
+
+Plan make_plan(const program::Program& program, unsigned block_bits) {
+  Planner planner(program.num_qubits(), program.num_bits(), program.global_phase(), program.instructions());
+  return finished(planner.make(), block_bits);
+}
+
+Plan make_plan(unsigned qubits, std::span<const Instruction> gates) {
+  return finished(Planner(qubits, 0, 0.0, gates).make(), 0);
 }
 
 }  // namespace qfw::simenv

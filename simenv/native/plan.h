@@ -128,5 +128,6 @@ struct Plan {
 
 // `block_bits`: blocks of a window, in qubits. 0: as fits the number of qubits.
 Plan make_plan(const program::Program& program, unsigned block_bits = 0);
+Plan make_plan(unsigned qubits, std::span<const program::Instruction> gates);  // which the plan points into
 
 }  // namespace qfw::simenv

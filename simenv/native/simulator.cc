@@ -10,6 +10,7 @@
 
 #include "simenv/native/branch.h"
 #include "simenv/native/expect.h"
+#include "simenv/native/flow.h"
 #include "simenv/native/gradient.h"
 #include "simenv/native/memory.h"
 #include "simenv/native/plan.h"
@@ -25,9 +26,21 @@ namespace {
 
 constexpr unsigned kMinBits = 4;                       // the widest group of lanes
 constexpr uint64_t kAlwaysThere = uint64_t{16} << 20;  // runs that need less are not checked against the machine
-constexpr size_t kMaxCopies = 64;                      // states put aside at branches
+constexpr double kLoopNs = 1e7;                        // guess for a program that may run for long
 constexpr unsigned kGradientBlockBits = 14;            // of windows: the state's block and a few others' in L2
 constexpr size_t kGradientBatch = 3;                   // observables that go back together
+
+// Whether a block leads to itself or to one with a lower number.
+bool has_loop(const Program& program) noexcept {
+  if (!program.dynamic()) return false;
+  uint32_t index = 0;
+  for (const program::Block& b : program.blocks()) {
+    const bool back = b.terminator == program::Terminator::kBranch && b.target_else <= index;
+    if (back || (b.terminator != program::Terminator::kEnd && b.target <= index)) return true;
+    ++index;
+  }
+  return false;
+}
 
 uint64_t saturating(double bytes) { return bytes < 0x1p62 ? static_cast<uint64_t>(bytes) : uint64_t{1} << 62; }
 
@@ -82,8 +95,6 @@ void check_request(const Program& program, const Request& request) {
   check_gradient(program, request);
 }
 
-bool wants_state(const Request& r) { return r.probabilities || r.statevector || !r.observables.empty(); }
-
 size_t gradient_columns(const Program& program, const Request& request) {
   return request.gradient_parameters.empty() ? program.num_parameters() : request.gradient_parameters.size();
 }
@@ -92,11 +103,18 @@ size_t gradient_columns(const Program& program, const Request& request) {
 
 struct Simulator::Impl {
   Impl(program::ProgramPtr made_of, SimdLevel made_at)
-      : program(std::move(made_of)), level(made_at), plan(make_plan(*program)) {}
+      : program(std::move(made_of)),
+        level(made_at),
+        plan(program->dynamic() ? Plan() : make_plan(*program)),
+        branches(program->dynamic() || !plan.events.empty() || plan.has_reset) {
+    if (branches) flow = make_flow(*program);
+  }
 
   const program::ProgramPtr program;
   const SimdLevel level;
-  const Plan plan;
+  const Plan plan;      // of a program without branches
+  const bool branches;  // something is measured or reset in the middle, or the program is dynamic
+  Flow flow;            // then
   mutable std::once_flag gradient_once;
   mutable Plan narrow;  // unless `plan` serves
   mutable std::unique_ptr<const GradientPlan> gradient;
@@ -113,11 +131,12 @@ struct Simulator::Impl {
   Outcome run(const Request& request, ThreadPool* pool, const Stop& stop) const {
     stop.check();
     check_request(*program, request);
-    if (wants_state(request) && (!plan.events.empty() || plan.has_reset))
+    if (branches && (request.statevector || request.gradients))
       throw Error(ErrorCode::kUnsupported,
-                  "probabilities, state vector and expectation values need measurements to stand at the end and no "
-                  "reset; the program measures or resets in the middle: ask for counts or memory");
+                  "a program that measures or resets in the middle has no single state: ask for counts, memory, "
+                  "probabilities or expectations, not for a state vector or gradients");
     check_memory(*program, request);
+    if (branches) return run_branches(request, pool, stop);
     const Plan& used = request.gradients ? gradient_plan().plan() : plan;
     double few[kFewDoubles];
     std::vector<double> many;
@@ -127,7 +146,7 @@ struct Simulator::Impl {
       row = many.data();
     }
     used.evaluate(request.row, row);
-    return used.events.empty() ? run_straight(used, request, row, pool, stop) : run_branching(request, row, pool, stop);
+    return run_straight(used, request, row, pool, stop);
   }
 
  private:
@@ -165,18 +184,19 @@ struct Simulator::Impl {
         std::clamp(spare, 1.0, static_cast<double>(std::min(request.observables.size(), kGradientBatch))));
   }
 
-  Outcome run_branching(const Request& request, const double* row, ThreadPool* pool, const Stop& stop) const {
+  Outcome run_branches(const Request& request, ThreadPool* pool, const Stop& stop) const {
     Outcome out;
-    Tally tally(plan.bits);
     const double each = state_bytes(*program, request.precision);
-    size_t copies = kMaxCopies;
-    if (each * (kMaxCopies + 2) > kAlwaysThere) {
-      const double spare = static_cast<double>(bytes_available()) * 0.8 / each - 2.0;
-      copies = static_cast<size_t>(std::clamp(spare, 0.0, static_cast<double>(kMaxCopies)));
+    const bool counted = each <= kWaitingBytes / 4;  // few enough to take without a look at the machine
+    const BranchLimits limits = branch_limits(each, counted ? 0.0 : static_cast<double>(bytes_available()));
+    const Kernels& table = kernels(level, request.precision);
+    if (request.memory || request.counts) {
+      Tally tally(program->num_bits());
+      follow_shots(*program, flow, table, request, pool, stop, limits, tally);
+      tally.finish(request.seed, request.memory, request.counts, stop, out);
     }
-    if (request.shots != 0)
-      follow_branches(plan, kernels(level, request.precision), request, row, pool, stop, copies, tally);
-    tally.finish(request.seed, request.memory, request.counts, stop, out);
+    if (request.probabilities || !request.observables.empty())
+      follow_weights(*program, flow, table, request, pool, stop, limits, out);
     return out;
   }
 };
@@ -190,8 +210,6 @@ Precision precision_named(std::string_view name) {
 
 Simulator::Simulator(program::ProgramPtr program, SimdLevel level) {
   check_qubits(*program);
-  if (program->dynamic())
-    throw Error(ErrorCode::kUnsupported, "the state-vector simulator runs no dynamic programs (blocks, variables)");
   impl_ = std::make_unique<Impl>(std::move(program), level);
 }
 
@@ -201,6 +219,7 @@ uint64_t Simulator::bytes_needed(const Program& program, const Request& request)
   const double state = state_bytes(program, request.precision), result = state_bytes(program, Precision::kDouble);
   const bool copied = program.num_qubits() < 16 || request.precision == Precision::kSingle || request.gradients;
   double bytes = state;
+  if (!program.terminal_measurements()) bytes += std::min(256.0 * state, kWaitingBytes);
   if (request.statevector && copied) bytes += result;
   if (request.probabilities) {
     const size_t k = request.probability_qubits.empty() ? program.num_qubits() : request.probability_qubits.size();
@@ -235,7 +254,8 @@ double Simulator::estimate_ns(const Program& program, const Request& request) no
   const double amplitudes = std::ldexp(1.0, static_cast<int>(std::min(program.num_qubits(), kMaxSimulatedQubits)));
   const double gates = static_cast<double>(program.instructions().size());
   const double passes = request.gradients ? 1.0 + 3.0 * static_cast<double>(request.observables.size()) : 1.0;
-  return 1000.0 + passes * gates * (15.0 + 0.1 * amplitudes) + 20.0 * static_cast<double>(request.shots);
+  const double once = 1000.0 + passes * gates * (15.0 + 0.1 * amplitudes) + 20.0 * static_cast<double>(request.shots);
+  return has_loop(program) ? std::max(once, kLoopNs) : once;
 }
 
 Outcome Simulator::run(const Request& request, ThreadPool* pool, const Stop& stop) const {

@@ -25,6 +25,7 @@ std::string_view simd_name(SimdLevel level) noexcept;
 enum class Precision : uint8_t { kDouble = 0, kSingle = 1 };
 Precision precision_named(std::string_view name);  // "double" or "single"; else throws kInvalidArgument
 
+constexpr uint64_t kDefaultMaxSteps = 1'000'000;
 constexpr uint32_t kMaxSimulatedQubits = 40;  // beyond, kLimitExceeded; memory refuses earlier
 
 struct Request {
@@ -40,6 +41,7 @@ struct Request {
   bool gradients = false;                          // their derivatives with respect to parameters of the program:
   std::span<const uint32_t> gradient_parameters;   // these, each once; empty: all
   Precision precision = Precision::kDouble;
+  uint64_t max_steps = kDefaultMaxSteps;  // instructions that a shot of a dynamic program may take
 };
 
 // Packed bits: bit i of a shot is bit (i % 8) of byte (i / 8); (num_bits + 7) / 8 bytes a shot.
@@ -53,8 +55,9 @@ struct Outcome {
   std::vector<double> gradients;              // row-major: observables x parameters
 };
 
-// Outputs other than memory and counts need a program whose measurements are terminal (they are then left out of the
-// evolution); with mid-circuit measurement or reset they throw kUnsupported.
+// Where measurements stand at the end, they are left out of the evolution. In a program that measures or resets in the
+// middle, or is dynamic, every measurement has happened: expectation values and probabilities are the exact means over
+// all outcomes; there is no state vector and no gradient (kUnsupported).
 class Simulator {
  public:
   explicit Simulator(program::ProgramPtr program, SimdLevel level = best_simd_level());

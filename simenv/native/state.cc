@@ -143,6 +143,37 @@ void State::flip(uint32_t qubit) {
   touched_ |= uint64_t{1} << qubit;
 }
 
+bool State::same_up_to_phase(const State& other, double tolerance) const {
+  const size_t lanes = size_t{1} << kernels_.lane_bits, scalars = size_t{2} << bits_;
+  const auto same = [&]<typename T>(const T* a, const T* b) {
+    size_t at = 0;  // of the largest amplitude's real part
+    double largest = 0.0;
+    for (size_t group = 0; group < scalars; group += 2 * lanes)
+      for (size_t i = group; i < group + lanes; ++i) {
+        const double square = double{a[i]} * a[i] + double{a[i + lanes]} * a[i + lanes];
+        if (square > largest) largest = square, at = i;
+      }
+    const Complex mine(a[at], a[at + lanes]), others(b[at], b[at + lanes]);
+    if (!(std::abs(std::abs(mine) - std::abs(others)) <= tolerance)) return false;
+    const Complex phase = mine * std::conj(others) / (std::abs(mine) * std::abs(others));
+    const double c = phase.real(), s = phase.imag(), limit = tolerance * tolerance;
+    for (size_t group = 0; group < scalars; group += 2 * lanes) {
+      double worst = 0.0;
+      for (size_t i = group; i < group + lanes; ++i) {
+        const double re = b[i], im = b[i + lanes];
+        const double x = a[i] - (c * re - s * im), y = a[i + lanes] - (c * im + s * re);
+        worst = std::max(worst, x * x + y * y);
+      }
+      if (!(worst <= limit)) return false;
+    }
+    return true;
+  };
+  const void *mine = data_, *others = other.data_;
+  return kernels_.scalar_bytes == sizeof(float)
+             ? same(static_cast<const float*>(mine), static_cast<const float*>(others))
+             : same(static_cast<const double*>(mine), static_cast<const double*>(others));
+}
+
 std::vector<Complex> State::copy() const {
   std::vector<Complex> out;
   out.reserve(size());

@@ -28,6 +28,8 @@ class State {
   // Keeps the part where `qubit` reads `outcome`, scaled to norm 1; `probability` is that part's share.
   void project(uint32_t qubit, bool outcome, double probability);
   void flip(uint32_t qubit);
+  // Whether no amplitude differs by more than `tolerance` once the other state has this one's global phase.
+  bool same_up_to_phase(const State& other, double tolerance) const;
 
   std::vector<program::Complex> copy() const;  // the amplitudes in order
   std::vector<program::Complex> take();        // the amplitudes in order; the state is gone

@@ -23,6 +23,7 @@ def simulate(
     gradients: bool,
     gradient_parameters: Sequence[int],
     precision: str,
+    max_steps: int,
     threads: int,
     simd: str | None,
 ) -> dict[str, NDArray[Any]]: ...

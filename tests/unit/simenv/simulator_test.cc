@@ -184,25 +184,38 @@ program::ProgramPtr branching() {
   return b.finish();
 }
 
-TEST(Branches, ResultDoesNotDependOnTheMemoryForCopies) {
-  const auto program = branching();
-  const Plan plan = make_plan(*program);
-  EXPECT_EQ(plan.events.size(), 3u);
-  std::vector<double> row(plan.row_doubles);
-  plan.evaluate({}, row.data());
+Outcome followed(const program::Program& program, const BranchLimits& limits) {
   Request request;
   request.shots = 5000;
   request.seed = 3;
-  Outcome first;
-  for (size_t copies : {size_t{64}, size_t{1}, size_t{0}}) {
-    Tally tally(plan.bits);
-    follow_branches(plan, kernels(best_simd_level()), request, row.data(), nullptr, Stop(), copies, tally);
-    Outcome out;
-    tally.finish(request.seed, true, true, Stop(), out);
-    if (copies == 64) first = out;
+  Tally tally(program.num_bits());
+  follow_shots(program, make_flow(program), kernels(best_simd_level()), request, nullptr, Stop(), limits, tally);
+  Outcome out;
+  tally.finish(request.seed, true, true, Stop(), out);
+  return out;
+}
+
+TEST(Branches, ResultDoesNotDependOnTheMemoryForCopies) {
+  const auto program = branching();
+  const Outcome first = followed(*program, {0, 64});
+  for (const size_t copies : {1, 0}) {
+    const Outcome out = followed(*program, {0, copies});
     EXPECT_EQ(out.counts, first.counts);
     EXPECT_EQ(out.count_keys, first.count_keys);
     EXPECT_EQ(out.memory, first.memory);
+  }
+}
+
+// Together, crowded, and one after another: different draws of one distribution.
+TEST(Branches, DistributionDoesNotDependOnHowManyWait) {
+  const auto program = branching();
+  std::map<uint8_t, double> first;
+  for (const size_t waiting : {256, 4, 1, 0}) {
+    const Outcome out = followed(*program, {waiting, 64});
+    std::map<uint8_t, double> counts;
+    for (size_t i = 0; i < out.counts.size(); ++i) counts[out.count_keys[i]] = static_cast<double>(out.counts[i]);
+    if (waiting == 256) first = counts;
+    for (const auto& [key, count] : counts) EXPECT_NEAR(count, first[key], 7 * std::sqrt(2 * count + 20)) << int{key};
   }
 }
 

@@ -94,13 +94,21 @@ def test_measured_bit_written_again_and_mid_bit_overwritten() -> None:
     assert counts_of(simenv.simulate(builder.finish(), shots=7, counts=True)) == {0: 7}
 
 
-def test_state_outputs_refuse_measurement_in_the_middle() -> None:
+def test_there_is_no_state_vector_after_measurement_in_the_middle() -> None:
     builder = program.Builder(1, 1)
     builder.gate("h", [0])
     builder.measure(0, 0)
     builder.gate("h", [0])
     with pytest.raises(errors.Unsupported, match="middle"):
         simenv.simulate(builder.finish(), statevector=True)
+
+
+def test_a_reset_before_the_last_measurement_resets() -> None:
+    builder = program.Builder(1, 1)
+    builder.gate("x", [0])
+    builder.reset(0)
+    builder.measure(0, 0)
+    assert counts_of(simenv.simulate(builder.finish(), shots=9, counts=True)) == {0: 9}
 
 
 def test_too_large_is_refused_with_bytes() -> None:
