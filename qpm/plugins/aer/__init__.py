@@ -47,7 +47,7 @@ class AerPlugin(Plugin):
                 max_qubits=MAX_QUBITS,
                 capacity=256,
                 workers=0,
-                gates=(*(g.name for g in gates()), "controlled", "unitary", "measure", "reset"),
+                gates=(*(g.name for g in gates()), "controlled", "unitary", "measure", "reset", "dynamic"),
                 options=OPTIONS,
             )
         ]

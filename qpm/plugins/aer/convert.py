@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit_aer.backends.backend_utils import BASIS_GATES
 from qiskit_aer.backends.controller_wrappers import AerCircuit
 
-from qfw.program import Gate, Instruction, PauliSum, Program, gate
+from qfw.program import Gate, Instruction, PauliSum, Program, Var, gate
 from qfw.program.errors import Unsupported
+from qfw.qpm.plugins.aer import dynamic
 
 MAX_MATRIX_QUBITS = 8
 
@@ -52,6 +54,8 @@ class Step:
     angles: list[Angle] = field(default_factory=list)
     matrix: Callable[[Sequence[float]], NDArray[np.complex128]] | None = None
     bits: list[int] = field(default_factory=list)
+    label: str = ""  # of a mark, or where a jump goes
+    expression: Any = None  # when a jump is taken (None: always), what is stored
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Plan:
     num_qubits: int
     num_bits: int
     terminal: bool
+    memory: int  # classical bits in Aer: the program's own, and its variables behind them
     steps: list[Step] = field(default_factory=list)
     measures: list[Step] = field(default_factory=list)  # those at the end, where all are
     phases: list[Angle] = field(default_factory=list)  # summed into the global phase
@@ -79,24 +84,52 @@ class Wanted:
 def plan(program: Program, method: str) -> Plan:
     """Chooses Aer's instructions; raises Unsupported where the method has none for a gate."""
     basis = frozenset(BASIS_GATES[method])
-    made = Plan(max(1, program.num_qubits), program.num_bits, program.terminal_measurements)
+    made = Plan(max(1, program.num_qubits), program.num_bits, program.terminal_measurements, program.num_bits)
     made.phases.append((program.global_phase, 0.0, None))
+    if program.dynamic:
+        _plan_blocks(made, program, basis, method)
+        return made
     for instruction in program.instructions:
-        if instruction.op == "measure":
-            step = Step("measure", list(instruction.qubits), bits=list(instruction.bits))
-            (made.measures if made.terminal else made.steps).append(step)
-        elif instruction.op == "reset":
-            if not made.terminal:
-                made.steps.append(Step("reset", list(instruction.qubits)))
-        elif instruction.op == "unitary":
-            made.steps.append(_dense(instruction, basis, method))
-        elif instruction.op == "gate":
-            made.steps += _gate_steps(instruction, basis, method, made.phases)
+        _plan_instruction(made, instruction, basis, method)
     return made
 
 
+def _plan_instruction(made: Plan, instruction: Instruction, basis: frozenset[str], method: str) -> None:
+    if instruction.op == "measure":
+        step = Step("measure", list(instruction.qubits), bits=list(instruction.bits))
+        (made.measures if made.terminal else made.steps).append(step)
+    elif instruction.op == "reset":
+        if not made.terminal:
+            made.steps.append(Step("reset", list(instruction.qubits)))
+    elif instruction.op == "unitary":
+        made.steps.append(_dense(instruction, basis, method))
+    elif instruction.op == "gate":
+        made.steps += _gate_steps(instruction, basis, method, made.phases)
+
+
+def _plan_blocks(made: Plan, program: Program, basis: frozenset[str], method: str) -> None:
+    """Every block behind a mark, one after another; see `dynamic`."""
+    memory = dynamic.Memory(program)
+    everything = list(range(made.num_qubits))
+    made.memory = memory.size
+
+    def step(name: str, label: str, bits: list[int], expression: Any) -> None:
+        made.steps.append(Step(name, everything, bits=bits, label=label, expression=expression))
+
+    dynamic.prologue(program, memory, step)
+    for number, block in enumerate(program.blocks):
+        dynamic.opening(number, memory, step)
+        for instruction in block.instructions:
+            if instruction.op in ("compute", "read_bits", "write_bit"):
+                dynamic.classical(instruction, memory, step)
+            else:
+                _plan_instruction(made, instruction, basis, method)
+        dynamic.terminator(block, memory, step)
+    dynamic.epilogue(len(program.blocks), memory, step)
+
+
 def _gate_steps(instruction: Instruction, basis: frozenset[str], method: str, phases: list[Angle]) -> list[Step]:
-    qubits, angles = list(instruction.qubits), list(instruction.angles)
+    qubits, angles = list(instruction.qubits), _angles(instruction)
     row = gate(instruction.name)
     if not qubits:  # gphase
         phases += angles
@@ -135,7 +168,18 @@ def _dense(instruction: Instruction, basis: frozenset[str], method: str) -> Step
         full = controlled(np.asarray(instruction.matrix), controls)
         return Step("unitary", qubits, [], lambda _: full)
     row = gate(instruction.name)
-    return Step("unitary", qubits, list(instruction.angles), lambda values: row.matrix(list(values), controls))
+    return Step("unitary", qubits, _angles(instruction), lambda values: row.matrix(list(values), controls))
+
+
+def _angles(instruction: Instruction) -> list[Angle]:
+    angles: list[Angle] = []
+    for offset, scale, parameter in instruction.angles:
+        if isinstance(parameter, Var):
+            raise Unsupported(
+                f"gate {instruction.name!r} whose angle is a variable, which Aer has not; statevec runs it"
+            )
+        angles.append((offset, scale, parameter))
+    return angles
 
 
 def controlled(matrix: NDArray[np.complex128], controls: int) -> NDArray[np.complex128]:
@@ -159,7 +203,7 @@ def circuit(made: Plan, row: NDArray[np.float64], wanted: Wanted) -> AerCircuit:
     out = AerCircuit()
     out.set_header({})
     out.num_qubits = made.num_qubits
-    out.num_memory = made.num_bits
+    out.num_memory = made.memory
     out.global_phase_angle = math.fsum(value_of(a, row) for a in made.phases)
     for step in made.steps:
         _append(out, step, [value_of(a, row) for a in step.angles])
@@ -174,9 +218,15 @@ def _append(out: AerCircuit, step: Step, values: list[float]) -> None:
     if step.matrix is not None:
         out.unitary(step.qubits, step.matrix(values), -1, None, "unitary")
     elif step.name == "measure":
-        out.measure(step.qubits, step.bits, [])
+        out.measure(step.qubits, step.bits, step.bits)
     elif step.name == "reset":
         out.reset(step.qubits, -1)
+    elif step.name == "mark":
+        out.mark(step.qubits, [step.label])
+    elif step.name == "jump":
+        out.jump(step.qubits, [step.label], -1, step.expression)
+    elif step.name == "store":
+        out.store(step.qubits, step.bits, step.expression)
     else:
         out.gate(step.name, step.qubits, values, [], -1, None, step.name)
 

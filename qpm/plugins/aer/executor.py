@@ -173,7 +173,7 @@ def _aer_config(config: Config, units: Sequence[Unit]) -> AerConfig:
     aer = AerConfig()
     aer.library_dir = LIBRARY_DIR
     aer.n_qubits = max(u.plan.num_qubits for u in units)
-    aer.memory_slots = max(u.plan.num_bits for u in units)
+    aer.memory_slots = max(u.plan.memory for u in units)
     aer.shots = config.shots
     aer.memory = config.memory
     aer.max_parallel_threads = config.threads
@@ -225,15 +225,18 @@ def read_row(task: Task, plan: convert.Plan, data: Mapping[str, Any]) -> Row:
 
 def _read_samples(row: Row, task: Task, plan: convert.Plan, data: Mapping[str, Any]) -> None:
     counts: Mapping[str, int] = data.get("counts") or {"0x0": task.shots}  # nothing measured: every bit stays 0
-    order = sorted((int(text, 16), text) for text in counts)
-    keys = pack([value for value, _ in order], (plan.num_bits + 7) // 8)
+    own = {text: int(text, 16) & ((1 << plan.num_bits) - 1) for text in counts}  # without variables
+    values = sorted(set(own.values()))
+    place = {value: i for i, value in enumerate(values)}
+    keys = pack(values, (plan.num_bits + 7) // 8)
     if "counts" in task.outputs:
         row.count_keys = keys
-        row.counts = np.array([counts[text] for _, text in order], dtype=np.uint64)
+        row.counts = np.zeros(len(values), dtype=np.uint64)
+        for text, count in counts.items():
+            row.counts[place[own[text]]] += np.uint64(count)
     if "memory" in task.outputs:
-        place = {text: i for i, (_, text) in enumerate(order)}
         texts = data.get("memory") or ["0x0"] * task.shots
-        row.memory = keys[np.fromiter((place[t] for t in texts), dtype=np.int64, count=len(texts))]
+        row.memory = keys[np.fromiter((place[own[t]] for t in texts), dtype=np.int64, count=len(texts))]
 
 
 def pack(values: Sequence[int], width: int) -> NDArray[np.uint8]:
