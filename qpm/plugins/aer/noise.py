@@ -55,7 +55,7 @@ def read(text: str) -> dict[str, Any]:
             raise InvalidArgument(f"option noise_model: error {place} has type {kind!r}; one of {', '.join(_KINDS)}")
         if not isinstance(error.get(_KINDS[kind]), list) or not isinstance(error.get("probabilities"), list):
             raise InvalidArgument(f"option noise_model: error {place} lacks {_KINDS[kind]!r} or 'probabilities'")
-    return model
+    return dict(model)
 
 
 def _unpacked(text: str) -> bytes:
