@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import branches
 import dense
 import numpy as np
 import pytest
 
 from qfw import qpi
-from qfw.program import PauliSum, errors, gates
+from qfw.program import Bit, Builder, PauliSum, errors, gates
 from qfw.toolchain import tools
 
 
@@ -139,6 +140,29 @@ def test_the_same_twice(specs: Any, device: Any) -> None:
     if specs != ("transpile",):  # Qiskit picks anew among decompositions of equal cost where every gate is allowed
         assert [part.program.hash for part in first] == [part.program.hash for part in second]
     assert [np.array(part.bindings).tolist() for part in first] == [np.array(part.bindings).tolist() for part in second]
+
+
+@pytest.mark.parametrize(("specs", "device"), TOOLS)
+def test_dynamic_programs_are_kept_or_refused(specs: Any, device: Any) -> None:
+    needs_qiskit(specs)
+    builder = Builder(1, 1)
+    again, done, more = builder.block(), builder.block(), builder.variable("bool")
+    builder.jump(again)
+    builder.enter(again)
+    builder.gate("h", 0)
+    builder.measure(0, 0)
+    builder.compute("not", more, Bit(0))
+    builder.branch(more, again, done)
+    builder.enter(done)
+    builder.end()
+    task = Task(builder.finish())
+    if "transpile" in str(specs):
+        with pytest.raises(errors.Unsupported, match="dynamic"):
+            tools.pipeline(*specs).expand(task, device)
+        return
+    parts, _ = tools.pipeline(*specs).expand(task, device)
+    for part in parts:
+        assert branches.of_program(part.program) == pytest.approx({"1": 1.0}, abs=1e-5)
 
 
 @pytest.mark.parametrize(("specs", "device"), TOOLS)
