@@ -11,6 +11,7 @@ from qfw.qpi import errors
 from qfw.qpi.context import Context, connect
 from qfw.qpi.device import Device
 from qfw.qpi.events import Event, EventQueue
+from qfw.qpi.jobs import Job, JobEntry, JobInfo, JobSpec
 from qfw.qpi.mesh import AllMesh, Mesh
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpi.queues import Completion, CompletionQueue
@@ -27,6 +28,10 @@ __all__ = [
     "Device",
     "Event",
     "EventQueue",
+    "Job",
+    "JobEntry",
+    "JobInfo",
+    "JobSpec",
     "Mesh",
     "PauliSum",
     "Program",

@@ -12,6 +12,7 @@ from qfw._core import qpi as native
 from qfw.qpi.device import Device
 from qfw.qpi.errors import InvalidArgument
 from qfw.qpi.events import EventQueue
+from qfw.qpi.jobs import Job, JobInfo
 from qfw.qpi.mesh import AllMesh, Mesh
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpi.queues import CompletionQueue
@@ -142,8 +143,29 @@ class Context:
         """Cancels what is outstanding in all streams and runs; each completes, as Cancelled unless it was done."""
         self._native.cancel()
 
+    def jobs(self, *ids: str) -> list[JobInfo]:
+        """The jobs that the runtime remembers, oldest first; by name with their metadata, unknown ones left out."""
+        return [JobInfo.of(found) for found in native.jobs(self._native, list(ids))]
+
+    def attach_job(self, job_id: str) -> Job:
+        """A job of this runtime, whoever submitted it; opens a session of its own.
+
+        Raises:
+            NotFound: the runtime does not remember it. An embedded runtime remembers those of its own process alone.
+        """
+        session = connect(self.endpoint)
+        try:
+            return Job(session, job_id)
+        except BaseException:
+            session.close()
+            raise
+
+    def forget_job(self, job_id: str) -> None:
+        """Cancels what is unfinished of a job and drops its results."""
+        native.forget_job(self._native, job_id)
+
     def close(self) -> None:
-        """Cancels everything outstanding and wakes all waiting threads; idempotent."""
+        """Cancels what is outstanding (but a daemon's jobs, which go on) and wakes all waiting threads; idempotent."""
         self._native.close()
 
     def __enter__(self) -> Context:

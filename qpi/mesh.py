@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from qfw.qpi import waiting
 from qfw.qpi.device import Device
 from qfw.qpi.errors import QfwError, task_error
+from qfw.qpi.jobs import JobSpec
 from qfw.qpi.pipeline import Expanded, ToolPipeline, expand
 from qfw.qpi.queues import Completions, by_kind
 from qfw.qpi.result import Result
@@ -37,6 +38,7 @@ class _Devices:
         order: str = "parallel",
         completions: Completions = None,
         pipeline: ToolPipeline | None = None,
+        job: JobSpec | None = None,
     ) -> Stream:
         """Opens a stream; without a queue its completions are dropped.
 
@@ -46,12 +48,17 @@ class _Devices:
             completions: a queue for everything, or queues by kind, as in {"task": a, "query": b, "error": c}. A kind
                 without a queue uses that of the tasks; errors without one stay in the queue of their kind.
             pipeline: tools that every task goes through.
+            job: names the stream: its tasks go on when it is closed, and its results can be fetched by the name, in a
+                daemon by other processes too. Not on an `all` mesh.
+
+        Raises:
+            InvalidArgument: a job of that name is under way. Unsupported: a job on an `all` mesh.
         """
         queues = by_kind(completions)
         for queue in queues.values():
             queue._tools = queue._tools or pipeline is not None
         natives = [queues[kind]._native if kind in queues else None for kind in ("task", "query", "barrier", "error")]
-        made = self._context._native.stream(self._native, order, *natives)
+        made = self._context._native.stream(self._native, order, *natives, None if job is None else (job.id, job.metadata))
         return Stream(made, self.devices, self._native.all, pipeline)
 
     def _outcomes(self, task: Task | Iterable[Task], wait: float, pipeline: ToolPipeline | None) -> list[Any]:

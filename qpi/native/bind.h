@@ -18,6 +18,7 @@ void bind_queue(pybind11::module_& m);
 void bind_stream(pybind11::module_& m);
 void bind_mesh(pybind11::module_& m);
 void bind_event(pybind11::module_& m);
+void bind_job(pybind11::module_& m);
 void bind_context(pybind11::module_& m);
 
 // Reads a qfw.qpi.Task by its attributes. InvalidArgument or LimitExceeded with value and limit.

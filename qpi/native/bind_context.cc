@@ -16,13 +16,16 @@ qpm::Order order_from(const std::string& word) {
 }
 
 using QueuePtr = std::shared_ptr<CompletionQueue>;
+using JobPair = std::optional<std::pair<std::string, std::string>>;
 
 std::shared_ptr<Stream> make_stream(Context& context, const Mesh& mesh, const std::string& order, QueuePtr tasks,
-                                    QueuePtr queries, QueuePtr barriers, QueuePtr errors) {
+                                    QueuePtr queries, QueuePtr barriers, QueuePtr errors, JobPair job) {
   const auto wanted = order_from(order);
+  std::optional<qpm::JobSpec> spec;
+  if (job) spec = qpm::JobSpec{std::move(job->first), std::move(job->second)};
   py::gil_scoped_release unlock;
   const Queues queues{std::move(tasks), std::move(queries), std::move(barriers), std::move(errors)};
-  return unlocked(std::shared_ptr<Stream>(context.stream(mesh, wanted, queues)));
+  return unlocked(std::shared_ptr<Stream>(context.stream(mesh, wanted, queues, nullptr, spec ? &*spec : nullptr)));
 }
 
 std::shared_ptr<Mesh> make_mesh(Context& context, std::vector<std::string> names, std::optional<bool> simulator,
@@ -50,7 +53,8 @@ void bind_context(py::module_& m) {
       .def("mesh", &make_mesh, "names"_a, "simulator"_a, "min_qubits"_a, "all"_a, Unlocked())
       .def("completion_queue", &Context::completion_queue, "capacity"_a, Unlocked())
       .def("event_queue", &make_event_queue, "devices"_a, "kinds"_a, "capacity"_a)
-      .def("stream", &make_stream, "mesh"_a, "order"_a, "tasks"_a, "queries"_a, "barriers"_a, "errors"_a)
+      .def("stream", &make_stream, "mesh"_a, "order"_a, "tasks"_a, "queries"_a, "barriers"_a, "errors"_a,
+           "job"_a = py::none())
       .def("cancel", &Context::cancel, Unlocked())
       .def("close", &Context::close, Unlocked());
   m.attr("DEFAULT_EVENTS") = EventQueue::kDefaultCapacity;

@@ -11,6 +11,7 @@ void bind_qpi(pybind11::module_& m) {
   qpi::bind_mesh(m);
   qpi::bind_event(m);
   qpi::bind_context(m);
+  qpi::bind_job(m);
 }
 
 }  // namespace qfw

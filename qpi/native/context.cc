@@ -105,8 +105,8 @@ std::shared_ptr<EventQueue> Context::event_queue(const std::vector<std::string>&
 }
 
 std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order, const Queues& queues,
-                                        std::shared_ptr<Pipeline> pipeline) {
-  return std::make_unique<Stream>(mesh, order, queues, std::move(pipeline));
+                                        std::shared_ptr<Pipeline> pipeline, const qpm::JobSpec* job) {
+  return std::make_unique<Stream>(mesh, order, queues, std::move(pipeline), job);
 }
 
 std::unique_ptr<Stream> Context::stream(const Mesh& mesh, qpm::Order order,

@@ -41,7 +41,7 @@ class Context {
   std::shared_ptr<EventQueue> event_queue(const std::vector<std::string>& devices, uint32_t kinds = qpm::kAllEvents,
                                           size_t capacity = EventQueue::kDefaultCapacity);
   std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, const Queues& queues,
-                                 std::shared_ptr<Pipeline> pipeline = nullptr);
+                                 std::shared_ptr<Pipeline> pipeline = nullptr, const qpm::JobSpec* job = nullptr);
   std::unique_ptr<Stream> stream(const Mesh& mesh, qpm::Order order, std::shared_ptr<CompletionQueue> completions);
   void cancel() { router_->cancel_everything(); }  // of all streams and runs; each completes as kCancelled
   uint32_t window() const noexcept { return router_->window(); }

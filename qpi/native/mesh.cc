@@ -110,10 +110,10 @@ Mesh::~Mesh() {
   }
 }
 
-std::shared_ptr<StreamState> Mesh::open(qpm::Order order) const {
+std::shared_ptr<StreamState> Mesh::open(qpm::Order order, const qpm::JobSpec* job) const {
   std::vector<qpm::DeviceInfo> infos;
   for (const Device& device : devices_) infos.push_back(device.info());
-  return router_->open(infos, order, all_);
+  return router_->open(infos, order, all_, job);
 }
 
 std::shared_ptr<StreamState> Mesh::stream() {

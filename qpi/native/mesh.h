@@ -52,7 +52,8 @@ class Mesh {
   const std::shared_ptr<Router>& router() const noexcept { return router_; }
   bool all() const noexcept { return all_; }
 
-  std::shared_ptr<StreamState> open(qpm::Order order) const;  // a stream of the router on these devices
+  std::shared_ptr<StreamState> open(
+      qpm::Order order, const qpm::JobSpec* job = nullptr) const;  // a stream of the router on these devices
 
   // Checks the tasks and makes them a run, which wait() submits. kInvalidArgument for an empty batch.
   std::unique_ptr<Run> prepare(std::vector<Task>&& tasks);

@@ -55,7 +55,9 @@ size_t Router::outstanding() const {
   return outstanding_;
 }
 
-std::shared_ptr<StreamState> Router::open(std::span<const qpm::DeviceInfo> devices, qpm::Order order, bool all) {
+std::shared_ptr<StreamState> Router::open(std::span<const qpm::DeviceInfo> devices, qpm::Order order, bool all,
+                                          const qpm::JobSpec* job) {
+  if (all && job) throw Error(ErrorCode::kUnsupported, "a job on all devices of a mesh; name a stream on any of them");
   auto live = session();
   auto stream = std::make_shared<StreamState>();
   stream->order = order;
@@ -68,7 +70,7 @@ std::shared_ptr<StreamState> Router::open(std::span<const qpm::DeviceInfo> devic
     for (size_t i = 0; i < (all ? devices.size() : 1); ++i) stream->ids.push_back(++next_stream_);
   }
   for (size_t i = 0; i < stream->ids.size(); ++i)
-    live->open_stream(stream->ids[i], all ? std::span(&stream->devices[i], 1) : std::span(stream->devices), order);
+    live->open_stream(stream->ids[i], all ? std::span(&stream->devices[i], 1) : std::span(stream->devices), order, job);
   return stream;
 }
 

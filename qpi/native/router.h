@@ -32,7 +32,8 @@ class Router : public std::enable_shared_from_this<Router> {
   std::shared_ptr<qpm::Session> session();
 
   // A stream on any of the devices, or on all of them: then its operations have the tasks of each, by Task::place.
-  std::shared_ptr<StreamState> open(std::span<const qpm::DeviceInfo> devices, qpm::Order order, bool all = false);
+  std::shared_ptr<StreamState> open(std::span<const qpm::DeviceInfo> devices, qpm::Order order, bool all = false,
+                                    const qpm::JobSpec* job = nullptr);
   void close(StreamState& stream);  // cancels what is unfinished; idempotent
 
   // Submits requests as operations, in as few messages as the window allows, helping the runtime while it waits for

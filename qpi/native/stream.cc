@@ -4,12 +4,13 @@
 
 namespace qfw::qpi {
 
-Stream::Stream(const Mesh& mesh, qpm::Order order, const Queues& queues, std::shared_ptr<Pipeline> pipeline)
+Stream::Stream(const Mesh& mesh, qpm::Order order, const Queues& queues, std::shared_ptr<Pipeline> pipeline,
+               const qpm::JobSpec* job)
     : router_(mesh.router()),
       devices_(mesh.devices()),
       pipeline_(std::move(pipeline)),
       receivers_{queues.tasks, queues.queries, queues.barriers, queues.errors},
-      state_(mesh.open(order)) {}
+      state_(mesh.open(order, job)) {}
 
 Stream::~Stream() {
   try {

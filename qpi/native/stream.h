@@ -18,8 +18,10 @@ struct Queues {
 
 class Stream {
  public:
-  // Without a queue, completions are dropped as they come.
-  Stream(const Mesh& mesh, qpm::Order order, const Queues& queues, std::shared_ptr<Pipeline> pipeline = nullptr);
+  // Without a queue, completions are dropped as they come. A job's tasks go on when the stream is closed, and in a
+  // daemon when the session ends.
+  Stream(const Mesh& mesh, qpm::Order order, const Queues& queues, std::shared_ptr<Pipeline> pipeline = nullptr,
+         const qpm::JobSpec* job = nullptr);
   ~Stream();  // close()
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;

@@ -38,7 +38,7 @@ Connection::~Connection() { close(); }
 
 void Connection::close() {
   outbox_.close();
-  if (session_) session_->close();
+  if (session_) session_->leave();
 }
 
 bool Connection::handle(const pb::ClientMessage& m) {
@@ -76,9 +76,14 @@ bool Connection::handle(const pb::ClientMessage& m) {
         subscribe(m.subscribe());
         break;
       case pb::ClientMessage::kAttachJob:
+        attach(m.attach_job());
+        break;
       case pb::ClientMessage::kQueryJobs:
+        send_jobs(m.query_jobs());
+        break;
       case pb::ClientMessage::kForgetJob:
-        broken("jobs are not served");
+        forget(m.forget_job().job());
+        break;
       case pb::ClientMessage::kBye:
         return false;
       case pb::ClientMessage::KIND_NOT_SET:
@@ -162,6 +167,41 @@ void Connection::open_stream(const pb::OpenStream& open) {
   outbox_.send(out);
 }
 
+// ---- jobs
+
+void Connection::attach(const pb::AttachJob& attach) {
+  pb::ServerMessage out;
+  out.mutable_opened()->set_stream(attach.stream());
+  try {
+    wire::put(session().job(attach.job()), *out.mutable_opened()->mutable_job());
+    outbox_.send(out);  // before the completions
+    session().listen(attach.stream(), attach.job());
+    return;
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kProtocol) throw;
+    out.mutable_opened()->clear_job();
+    wire::put(Failure::of(e), *out.mutable_opened()->mutable_failure());
+  }
+  outbox_.send(out);
+}
+
+void Connection::send_jobs(const pb::QueryJobs& query) {
+  const std::vector<std::string> ids(query.jobs().begin(), query.jobs().end());
+  pb::ServerMessage out;
+  auto* list = out.mutable_jobs();
+  for (const auto& job : session().jobs(ids)) wire::put(job, *list->add_jobs());
+  outbox_.send(out);
+}
+
+// A job that is not there is forgotten already.
+void Connection::forget(const std::string& job) {
+  try {
+    session().forget_job(job);
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kNotFound) throw;
+  }
+}
+
 // ---- programs and arrays
 
 void Connection::remember(const program::Hash& hash, std::span<const std::byte> bytes) {
@@ -219,6 +259,11 @@ Failure Connection::find_program(const std::string& hash, Task& task) {
   return known->failure;
 }
 
+void Connection::refuse(std::vector<Completion>&& bad) {
+  session_->note(bad);
+  outbox_.push(std::move(bad));
+}
+
 void Connection::submit(const pb::Submit& submit) {
   session();
   const auto n = static_cast<size_t>(submit.tasks_size());
@@ -244,7 +289,7 @@ void Connection::submit(const pb::Submit& submit) {
     else
       good.push_back(std::move(task));
   }
-  if (!bad.empty()) outbox_.push(std::move(bad));
+  if (!bad.empty()) refuse(std::move(bad));
   if (good.empty()) return;
   std::vector<std::pair<TaskId, StreamId>> ids;
   for (const auto& t : good) ids.emplace_back(t.id, t.stream);
@@ -252,7 +297,7 @@ void Connection::submit(const pb::Submit& submit) {
     session_->submit(std::move(good));
   } catch (const Error& e) {  // beyond the window: none of them was taken
     for (auto [id, stream] : ids) bad.push_back({id, stream, Result{Failure::of(e)}, now_ns()});
-    outbox_.push(std::move(bad));
+    refuse(std::move(bad));
   }
 }
 

@@ -18,10 +18,12 @@
 
 namespace qfw::qpm::api::v1 {
 class ArrayChunk;
+class AttachJob;
 class ClientMessage;
 class Hello;
 class OpenStream;
 class PutProgram;
+class QueryJobs;
 class Submit;
 class Subscribe;
 }  // namespace qfw::qpm::api::v1
@@ -52,6 +54,10 @@ class Connection {
   void chunk(const api::v1::ArrayChunk& chunk);
   void submit(const api::v1::Submit& submit);
   void send_devices();
+  void attach(const api::v1::AttachJob& attach);
+  void send_jobs(const api::v1::QueryJobs& query);
+  void forget(const std::string& job);
+  void refuse(std::vector<Completion>&& bad);
   LocalSession& session() const;
   Failure find_program(const std::string& hash, Task& task);
   void remember(const program::Hash& hash, std::span<const std::byte> bytes);

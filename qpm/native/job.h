@@ -15,6 +15,7 @@
 
 namespace qfw::qpm {
 
+class NamedJob;
 struct SessionState;
 
 // Nanoseconds of the process's monotonic clock.
@@ -42,6 +43,7 @@ struct Job : Ticket {
 
   Task work;
   std::shared_ptr<SessionState> owner;
+  std::shared_ptr<NamedJob> named;      // whose stream it came on; null: a stream without a name
   uint64_t seed = 0;                    // the one used
   const uint64_t arrived;               // in the runtime
   std::atomic<uint64_t> dispatched{0};  // a device was found

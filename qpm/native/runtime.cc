@@ -44,6 +44,7 @@ std::shared_ptr<Runtime> Runtime::make(const RuntimeOptions& options) {
 Runtime::Runtime(const RuntimeOptions& options)
     : options_(options),
       dispatcher_({options.max_queue, options.max_sessions, 1024}),
+      table_(std::make_shared<JobTable>(options.jobs)),
       programs_(options.program_cache_bytes),
       pool_(options.threads) {
   devices_.reserve(kMaxDevices);
@@ -181,6 +182,7 @@ void Runtime::perform(Dispatcher::Actions& actions, Batch& batch, JobPtr* next) 
   for (auto& t : actions.start) {
     auto job = std::static_pointer_cast<Job>(std::move(t));
     job->dispatched = now;
+    if (job->named) job->named->started();
     if (device(job->device).synchronous()) {
       if (next && !*next)
         *next = std::move(job);
@@ -352,6 +354,11 @@ void Runtime::stop() {
     timer_wake_.notify_all();
   }
   for (auto& s : sessions) close(s);
+  {
+    std::lock_guard lock(mutex_);
+    sessions = std::exchange(detached_, {});
+  }
+  for (auto& s : sessions) end(s);
   for (auto& d : devices_) d->stop();
   {
     std::unique_lock lock(mutex_);

@@ -20,6 +20,7 @@
 #include "qpm/native/dispatch.h"
 #include "qpm/native/events.h"
 #include "qpm/native/job.h"
+#include "qpm/native/jobs.h"
 #include "simenv/native/threads.h"
 
 namespace qfw::qpm {
@@ -32,6 +33,7 @@ struct RuntimeOptions {
   uint32_t max_rows = 1'000'000;
   uint64_t max_shots = 10'000'000;
   uint64_t program_cache_bytes = 256ull << 20;
+  JobLimits jobs;
 };
 
 struct RuntimeStats {
@@ -65,6 +67,9 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
 
   RuntimeStats stats() const;
 
+  std::vector<JobInfo> jobs(std::span<const std::string> ids);  // none: all; unknown ones are left out
+  void forget_job(const std::string& id);                       // throws kNotFound
+
   // Cancels what is unfinished, completes it, and ends every thread and device. Idempotent.
   void stop();
 
@@ -73,11 +78,18 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   explicit Runtime(const RuntimeOptions& options);
 
   // ---- of sessions (session.cc)
-  void open_stream(SessionState& s, StreamId stream, std::span<const DeviceId> devices, Order order);
+  void open_stream(const std::shared_ptr<SessionState>& s, StreamId stream, std::span<const DeviceId> devices,
+                   Order order, const JobSpec* job);
   void close_stream(SessionState& s, StreamId stream);
   void submit(const std::shared_ptr<SessionState>& s, std::vector<Task>&& tasks);
   void cancel(SessionState& s, std::span<const TaskId> tasks);
-  void close(const std::shared_ptr<SessionState>& s);
+  void drop_stream(SessionState& s, StreamId stream);
+  void close(const std::shared_ptr<SessionState>& s, bool keep_jobs = false);
+  bool leave_jobs(SessionState& s);
+  bool detach(const std::shared_ptr<SessionState>& s);
+  void end(const std::shared_ptr<SessionState>& s);
+  void reap();
+  void place(NamedJob& job, const std::vector<DeviceId>& devices);
   void pause(SessionState& s, bool paused);
   void subscribe(SessionState& s, std::span<const DeviceId> devices, uint32_t kinds, EventSink&& sink);
   bool help();
@@ -107,6 +119,8 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   uint64_t in_flight_ = 0;                        // started, not given back
   std::condition_variable idle_;
   std::unordered_map<SessionId, std::weak_ptr<SessionState>> sessions_;
+  std::vector<std::shared_ptr<SessionState>> detached_;  // left by their clients; their jobs go on
+  const std::shared_ptr<JobTable> table_;
   SessionId next_session_ = 1;
   bool stopping_ = false;
   std::mutex stop_mutex_;

@@ -1,6 +1,7 @@
 #include "qpm/native/session.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "qpm/native/batch.h"
@@ -9,11 +10,38 @@
 namespace qfw::qpm {
 namespace {
 
+constexpr uint64_t kJobListBytes = 32ull << 20;  // of metadata in one answer
 constexpr double kInlineNs = 50e3;  // a message of tasks up to this long together runs on the submitting thread
 
 }  // namespace
 
+void SessionState::note(std::span<const Completion> completions) {
+  if (!has_jobs) return;
+  std::vector<NamedJobPtr> named;
+  {
+    std::lock_guard lock(streams_mutex);
+    for (const auto& c : completions) {
+      auto found = streams.find(c.stream);
+      if (found == streams.end() || !found->second.job) continue;
+      if (std::find(named.begin(), named.end(), found->second.job) == named.end()) named.push_back(found->second.job);
+    }
+  }
+  for (auto& job : named) {
+    const double now = unix_seconds();
+    NamedJob::Noted noted = job->completed(*this, completions, table->limits().job_bytes, now);
+    table->took(noted.bytes, noted.ended, now);
+    for (auto& [place, copies] : noted.copies)
+      if (auto other = place.session.lock()) other->forward(std::move(copies));
+  }
+}
+
+void SessionState::forward(std::vector<Completion>&& completions) {
+  std::shared_lock lock(sink_mutex);
+  if (sink && !completions.empty()) sink(std::move(completions));
+}
+
 void SessionState::deliver(std::vector<Completion>&& completions) {
+  note(completions);
   std::shared_lock lock(sink_mutex);
   const uint64_t n = completions.size();
   if (outstanding.fetch_sub(n) == n && closed) outstanding.notify_all();
@@ -23,7 +51,9 @@ void SessionState::deliver(std::vector<Completion>&& completions) {
 // ---- the runtime's side
 
 std::shared_ptr<Session> Runtime::session(double weight) {
+  reap();
   auto state = std::make_shared<SessionState>();
+  state->table = table_;
   {
     std::lock_guard lock(mutex_);
     if (stopping_) throw Error(ErrorCode::kClosed, "the runtime was stopped");
@@ -34,17 +64,47 @@ std::shared_ptr<Session> Runtime::session(double weight) {
   return std::make_shared<LocalSession>(shared_from_this(), std::move(state));
 }
 
-void Runtime::open_stream(SessionState& s, StreamId stream, std::span<const DeviceId> devices, Order order) {
-  SessionState::Stream entry{{devices.begin(), devices.end()}, order};
+void Runtime::open_stream(const std::shared_ptr<SessionState>& s, StreamId stream, std::span<const DeviceId> devices,
+                          Order order, const JobSpec* job) {
+  SessionState::Stream entry{{devices.begin(), devices.end()}, order, nullptr, false};
+  std::vector<StreamId> over;  // jobs that ended after their client had closed them
+  {
+    std::lock_guard lock(s->streams_mutex);
+    for (const auto& [id, old] : s->streams)
+      if (old.ending && old.job->ended_s() != 0.0) over.push_back(id);
+  }
+  for (StreamId id : over) drop_stream(*s, id);
   {
     std::lock_guard lock(mutex_);
-    dispatcher_.open_stream(s.id, stream, entry.devices, order);
+    dispatcher_.open_stream(s->id, stream, entry.devices, order);
   }
-  std::lock_guard lock(s.streams_mutex);
-  s.streams[stream] = std::move(entry);
+  try {
+    if (job) entry.job = table_->open(*job, s, stream, unix_seconds());
+  } catch (const Error&) {
+    drop_stream(*s, stream);
+    throw;
+  }
+  std::lock_guard lock(s->streams_mutex);
+  if (entry.job) s->has_jobs = true;
+  s->streams[stream] = std::move(entry);
 }
 
 void Runtime::close_stream(SessionState& s, StreamId stream) {
+  NamedJobPtr left;
+  {
+    std::lock_guard lock(s.streams_mutex);
+    if (auto node = s.attached.extract(stream)) left = std::move(node.mapped());
+    if (auto found = s.streams.find(stream); found != s.streams.end() && found->second.job) {
+      found->second.job->closed(unix_seconds());
+      found->second.ending = found->second.job->ended_s() == 0.0;
+      if (found->second.ending) return;
+    }
+  }
+  if (left) return left->leave(s, stream);
+  drop_stream(s, stream);
+}
+
+void Runtime::drop_stream(SessionState& s, StreamId stream) {
   {
     std::lock_guard lock(s.streams_mutex);
     s.streams.erase(stream);
@@ -100,9 +160,20 @@ std::vector<JobPtr> Runtime::admit(const std::shared_ptr<SessionState>& s, std::
       current = job->stream;
     }
     if (known) admit(*job, stream.devices);  // an unknown stream is the dispatcher's to refuse
+    if (known && stream.job) job->named = stream.job;
+    if (job->named && !job->named->placed()) place(*job->named, stream.devices);
     jobs.push_back(std::move(job));
   }
   return jobs;
+}
+
+void Runtime::place(NamedJob& job, const std::vector<DeviceId>& devices) {
+  uint64_t least = UINT64_MAX;
+  {
+    std::lock_guard lock(mutex_);
+    for (DeviceId id : devices) least = std::min(least, dispatcher_.load(id));
+  }
+  job.ahead(devices.empty() ? 0 : least, completed_ + failed_);
 }
 
 void Runtime::submit(const std::shared_ptr<SessionState>& s, std::vector<Task>&& tasks) {
@@ -127,6 +198,7 @@ void Runtime::submit(const std::shared_ptr<SessionState>& s, std::vector<Task>&&
       throw Error(ErrorCode::kClosed, "the session was closed");
     }
     for (auto& job : jobs) {
+      if (job->named) job->named->submitted(job->task);
       if (!job->doom) cost += job->cost_ns;
       dispatcher_.submit(std::move(job), actions);
     }
@@ -175,9 +247,85 @@ void Runtime::pause(SessionState& s, bool paused) {
   perform(actions, batch);
 }
 
-// Running tasks complete at once, as cancelled; their devices give the slots back when they have stopped.
-void Runtime::close(const std::shared_ptr<SessionState>& s) {
+void Runtime::close(const std::shared_ptr<SessionState>& s, bool keep_jobs) {
   if (s->closed.exchange(true)) return;
+  if (s->has_jobs && leave_jobs(*s) && keep_jobs && detach(s)) return;
+  end(s);
+}
+
+// Tells its jobs that nothing more comes, and leaves those of others; whether something of its own is unfinished.
+bool Runtime::leave_jobs(SessionState& s) {
+  std::unordered_map<StreamId, NamedJobPtr> attached;
+  bool unfinished = false;
+  {
+    std::lock_guard lock(s.streams_mutex);
+    attached = std::exchange(s.attached, {});
+    for (auto& [id, stream] : s.streams) {
+      if (!stream.job) continue;
+      stream.job->closed(unix_seconds());
+      unfinished = unfinished || stream.job->ended_s() == 0.0;
+    }
+  }
+  for (auto& [stream, job] : attached) job->leave(s, stream);
+  return unfinished;
+}
+
+// The session goes on without its client, for its jobs alone; false when the runtime is being stopped.
+bool Runtime::detach(const std::shared_ptr<SessionState>& s) {
+  events_.subscribe(s->id, {}, 0, nullptr);
+  {
+    std::unique_lock running(s->sink_mutex);
+    s->sink = nullptr;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    detached_.push_back(s);
+  }
+  std::vector<StreamId> plain;
+  {
+    std::lock_guard lock(s->streams_mutex);
+    for (const auto& [id, stream] : s->streams)
+      if (!stream.job) plain.push_back(id);
+  }
+  for (StreamId id : plain) drop_stream(*s, id);
+  pause(*s, false);  // nobody takes its results slowly any more
+  return true;
+}
+
+// Ends detached sessions whose jobs are done.
+void Runtime::reap() {
+  std::vector<std::shared_ptr<SessionState>> done;
+  {
+    std::lock_guard lock(mutex_);
+    const auto idle = [](const auto& s) { return s->outstanding == 0; };
+    std::copy_if(detached_.begin(), detached_.end(), std::back_inserter(done), idle);
+    std::erase_if(detached_, idle);
+  }
+  for (auto& s : done) end(s);
+}
+
+std::vector<JobInfo> Runtime::jobs(std::span<const std::string> ids) {
+  uint64_t bytes = 0;
+  std::vector<JobInfo> out;
+  for (const auto& job : table_->list(ids)) {
+    out.push_back(job->info(completed_ + failed_));
+    bytes += out.back().metadata.size();
+    if (ids.empty() || bytes > kJobListBytes) out.back().metadata.clear();
+    if (ids.empty()) out.back().task_ids.clear();
+  }
+  return out;
+}
+
+void Runtime::forget_job(const std::string& id) {
+  const NamedJobPtr job = table_->find(id);
+  table_->drop(*job);
+  const auto [owner, tasks] = job->unfinished();
+  if (owner && !tasks.empty()) cancel(*owner, tasks);
+}
+
+// Running tasks complete at once, as cancelled; their devices give the slots back when they have stopped.
+void Runtime::end(const std::shared_ptr<SessionState>& s) {
   Dispatcher::Actions actions;
   {
     std::lock_guard lock(mutex_);
@@ -215,9 +363,30 @@ void LocalSession::set_sink(Sink sink) {
 }
 
 void LocalSession::open_stream(StreamId stream, std::span<const DeviceId> devices, Order order, const JobSpec* job) {
-  if (job) throw Error(ErrorCode::kUnsupported, "jobs are not offered by this runtime");
   check_open();
-  runtime_->open_stream(*state_, stream, devices, order);
+  runtime_->open_stream(state_, stream, devices, order, job);
+}
+
+JobInfo LocalSession::job(const std::string& id) {
+  check_open();
+  return runtime_->table_->find(id)->info(runtime_->completed_ + runtime_->failed_);
+}
+
+void LocalSession::listen(StreamId stream, const std::string& id) {
+  const NamedJobPtr job = runtime_->table_->find(id);
+  {
+    std::lock_guard lock(state_->streams_mutex);
+    if (state_->streams.count(stream) || !state_->attached.emplace(stream, job).second)
+      throw Error(ErrorCode::kInvalidArgument, "stream " + std::to_string(stream) + " is in use in this session");
+    state_->has_jobs = true;
+  }
+  state_->forward(job->listen(state_, stream));
+}
+
+JobInfo LocalSession::attach_job(StreamId stream, const std::string& id) {
+  JobInfo info = job(id);
+  listen(stream, id);
+  return info;
 }
 
 void LocalSession::close_stream(StreamId stream) { runtime_->close_stream(*state_, stream); }
@@ -232,8 +401,22 @@ void LocalSession::subscribe(std::span<const DeviceId> devices, uint32_t kinds, 
   runtime_->subscribe(*state_, devices, kinds, std::move(sink));
 }
 
-void LocalSession::cancel(std::span<const TaskId> tasks) { runtime_->cancel(*state_, tasks); }
+void LocalSession::cancel(std::span<const TaskId> tasks) {
+  runtime_->cancel(*state_, tasks);
+  if (!state_->has_jobs) return;
+  std::vector<NamedJobPtr> attached;
+  {
+    std::lock_guard lock(state_->streams_mutex);
+    for (const auto& [stream, job] : state_->attached) attached.push_back(job);
+  }
+  for (const auto& job : attached) {
+    auto [owner, unfinished] = job->unfinished();
+    std::erase_if(unfinished, [&](TaskId id) { return std::find(tasks.begin(), tasks.end(), id) == tasks.end(); });
+    if (owner && !unfinished.empty()) runtime_->cancel(*owner, unfinished);
+  }
+}
 void LocalSession::close() { runtime_->close(state_); }
+void LocalSession::leave() { runtime_->close(state_, true); }
 void LocalSession::pause(bool paused) { runtime_->pause(*state_, paused); }
 
 }  // namespace qfw::qpm

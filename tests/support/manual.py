@@ -68,6 +68,7 @@ class Context:
         self.asked = False  # for its devices
         self.pending: list[tuple[Any, Queue]] = []
         self.messages: list[int] = []
+        self.named: list[Any] = []  # jobs of the streams
 
     def devices(self) -> list[Device]:
         self.asked = True
@@ -80,7 +81,7 @@ class Context:
         return Queue()
 
     def mesh(self, name: str) -> Any:
-        return SimpleNamespace(stream=lambda *, order, completions: Stream(self, completions))
+        return SimpleNamespace(stream=lambda *, order, completions, job=None: Stream(self, completions, job))
 
     def close(self) -> None:
         self.closed = True
@@ -93,7 +94,8 @@ class Context:
 
 
 class Stream:
-    def __init__(self, context: Context, queue: Queue) -> None:
+    def __init__(self, context: Context, queue: Queue, job: Any) -> None:
+        context.named.append(job)
         self.context = context
         self.queue = queue
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +82,102 @@ def test_eight_clients(run: runs.Run) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(client, range(8)))
+
+
+SUBMIT = """
+import json, sys
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qfw_qiskit import QFWBackend
+
+circuit = QuantumCircuit(QuantumRegister(3), ClassicalRegister(2, "low"), ClassicalRegister(1, "high"), name="ghz",
+                         metadata={"layer": 3})
+circuit.h(0); circuit.cx(0, 1); circuit.cx(1, 2); circuit.measure(range(3), range(3))
+other = circuit.copy(name="other")
+backend = QFWBackend()
+job = backend.run([circuit, other], shots=200, memory=True, seed_simulator=9, job_tags=["night", "3"])
+if sys.argv[1] == "wait":
+    print(json.dumps(job.result(timeout=60).to_dict(), default=str))
+print(job.job_id(), flush=True)
+import os
+os._exit(0)
+"""
+
+
+def submitted(*argv: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", SUBMIT, *argv], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def bare(text: str) -> dict[str, Any]:
+    """A Result without the times of its way, which differ."""
+    result: dict[str, Any] = json.loads(text)
+    for one in result["results"]:
+        del one["time_taken"], one["metadata"]["timing"]
+    return result
+
+
+def test_a_job_is_retrieved_after_its_process_has_died(run: runs.Run) -> None:
+    text, job_id = submitted("wait")
+    with QFWBackend() as backend:
+        job = backend.retrieve_job(job_id)
+        assert job.status() is JobStatus.DONE
+        assert (job.tags(), job.metadata["tags"], job.queue_position()) == (["night", "3"], ["night", "3"], None)
+        found = job.result(timeout=60)
+        assert bare(json.dumps(found.to_dict(), default=str)) == bare(text)
+        assert found.get_counts("other").keys() <= {"0 00", "1 11"} and len(found.get_memory(0)) == 200
+        assert found.results[1].header["metadata"] == {"layer": 3}
+        assert [j.job_id() for j in backend.jobs(status="DONE", tags=["night"])] == [job_id]
+        assert backend.jobs(status=JobStatus.ERROR) == backend.jobs(tags=["day"]) == []
+        (gone,) = submitted("leave")  # before any result was there for it
+        assert backend.retrieve_job(gone).result(timeout=60).get_counts(0) == found.get_counts(0)
+        assert [j.job_id() for j in backend.jobs(limit=1)] == [gone]
+        assert [j.job_id() for j in backend.jobs(skip=1)] == [job_id]
+        with pytest.raises(errors.NotFound, match="remembers no job 'nothing'"):
+            backend.retrieve_job("nothing")
+
+
+def test_a_job_goes_on_when_its_session_ends_and_is_cancelled_from_another(run: runs.Run) -> None:
+    with QFWBackend() as first:
+        running = first.run([endless()] * 20, shots=10)
+        waiting = first.run([bell()] * 3, shots=10)
+        assert waiting.status() is JobStatus.QUEUED
+    with QFWBackend() as second, QFWBackend() as third:
+        jobs = [b.retrieve_job(running.job_id()) for b in (second, third)]
+        assert all(job.status() in (JobStatus.QUEUED, JobStatus.RUNNING) for job in jobs)
+        assert jobs[0].cancel()
+        for job in jobs:
+            with pytest.raises(errors.Cancelled):
+                job.result(timeout=60)
+            assert job.status() is JobStatus.CANCELLED and not job.cancel()
+        assert len(second.retrieve_job(waiting.job_id()).result(timeout=60).results) == 3
+        assert [j.job_id() for j in second.jobs(status="CANCELLED")] == [running.job_id()]
+
+
+def qfw(*args: str) -> Any:
+    done = subprocess.run([Path(sys.executable).parent / "qfw", *args], capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.startswith("{") else done.stdout
+
+
+def test_jobs_on_the_command_line(run: runs.Run) -> None:
+    with QFWBackend() as backend:
+        done = backend.run([bell(), bell(200)], shots=10, seed_simulator=1)
+        done.wait_for_final_state(timeout=60)
+        running = backend.run([endless()] * 5, shots=10)
+    listed = {job["id"]: job for job in qfw("jobs", "--json")["jobs"]}
+    assert set(listed) == {done.job_id(), running.job_id()}
+    assert listed[done.job_id()]["state"] == "done" and listed[done.job_id()]["failed"] == 1
+    assert done.job_id() in qfw("jobs")
+    shown = qfw("job", "show", done.job_id())
+    assert shown["tasks"] == 2 and shown["metadata"]["device"] == "statevec"
+    first, second = qfw("job", "result", done.job_id())["tasks"]
+    assert sum(first["rows"][0]["counts"].values()) == 10 and first["seed"] == 1
+    assert "message" in second
+    assert "5 of 5 tasks cancelled" in qfw("job", "cancel", running.job_id())
+    assert {task["error"] for task in qfw("job", "result", running.job_id())["tasks"]} == {"Cancelled"}
+    assert "results dropped" in qfw("job", "cancel", "--forget", running.job_id())
+    assert [job["id"] for job in qfw("jobs", "--json")["jobs"]] == [done.job_id()]
 
 
 def test_a_daemon_that_dies_in_the_middle(run: runs.Run) -> None:

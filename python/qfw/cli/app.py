@@ -53,6 +53,52 @@ def runs(json: Json = False) -> None:
 
 
 @app.command()
+def jobs(json: Json = False, endpoint: Endpoint = None) -> None:
+    """List the jobs that the runtime remembers."""
+    from qfw.cli.jobs import show_all
+
+    show_all(endpoint, as_json=json)
+
+
+job = typer.Typer(help="Look at one job of the runtime.", no_args_is_help=True)
+app.add_typer(job, name="job")
+JobId = Annotated[str, typer.Argument(help="Its id: `job.job_id()` in Qiskit, or as `qfw jobs` lists it.")]
+
+
+@job.command("show")
+def job_show(id: JobId, json: Json = False, endpoint: Endpoint = None) -> None:
+    """Print all that is known of a job, as JSON (always)."""
+    from qfw.cli.jobs import show
+
+    show(id, endpoint)
+
+
+@job.command("cancel")
+def job_cancel(
+    id: JobId,
+    forget: Annotated[bool, typer.Option("--forget", help="Drop its results too.")] = False,
+    endpoint: Endpoint = None,
+) -> None:
+    """Cancel what is unfinished of a job."""
+    from qfw.cli.jobs import cancel
+
+    cancel(id, endpoint, forget=forget)
+
+
+@job.command("result")
+def job_result(
+    id: JobId,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait for the next result.")] = None,
+    json: Json = False,
+    endpoint: Endpoint = None,
+) -> None:
+    """Print what came of a job's tasks, as JSON (always); waits for what is unfinished."""
+    from qfw.cli.jobs import result
+
+    result(id, endpoint, timeout)
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """Look at what qfw needs and finds here, and say what would help. Exit status 1 when something is broken."""
     from qfw.cli.doctor import show

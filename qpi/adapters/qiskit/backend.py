@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.providers import BackendV2, Options
+from qiskit.providers import BackendV2, JobStatus, Options
 from qiskit.transpiler import Target
 
 from qfw import qpi
-from qfw.program.errors import Closed, InvalidArgument, LimitExceeded
+from qfw.program.errors import Closed, InvalidArgument, LimitExceeded, NotFound
 from qfw.qpi.adapters.qiskit import kinds, results
-from qfw.qpi.adapters.qiskit.batch import Batch, naming
+from qfw.qpi.adapters.qiskit.batch import Batch, Retrieved, naming
 from qfw.qpi.adapters.qiskit.job import QFWJob
 from qfw.qpi.adapters.qiskit.noise import check_circuits
 from qfw.qpi.adapters.qiskit.options import DEFAULTS, RunOptions, device_properties, frozen, part_seed, run_options
+from qfw.qpi.adapters.qiskit.record import Record, is_run, tags_of, unpack
 from qfw.qpi.adapters.qiskit.target import device_target
 from qfw.toolchain.formats.converted import Converted, Matrix
 from qfw.toolchain.formats.qiskit import to_program
@@ -29,6 +32,7 @@ from qfw.toolchain.formats.qiskit import to_program
 _log = logging.getLogger("qfw.qiskit")
 _MAX_CIRCUITS = 1024
 _DEFAULT_QUBITS = 400
+_PAGE = 50  # jobs asked for at once
 
 
 class QFWBackend(BackendV2):
@@ -142,7 +146,7 @@ class QFWBackend(BackendV2):
             run_input: a circuit or several.
             parameter_binds: as Aer's: per circuit a dict of parameter -> values; each value is an experiment.
             kwargs: `shots`, `seed_simulator` (or `seed`), `memory`, `timeout` (seconds), `priority`,
-                `return_statevector`, `noise_model`, and the device's own options.
+                `return_statevector`, `noise_model`, `job_tags`, and the device's own options.
 
         Raises:
             InvalidArgument: an unknown option, no circuit, an unbound parameter. LimitExceeded: too many circuits.
@@ -168,16 +172,69 @@ class QFWBackend(BackendV2):
             with naming(f"circuit {i} ({circuit.name!r})"):
                 tasks.append(_task(circuit, bind, want, part_seed(want.seed, i)))
             entries.append(results.entry(circuit))
-        return QFWJob(self, self.submit(tasks, [e.name for e in entries]), entries, want)
+        tags = tags_of(kwargs.get("job_tags", self.options.get("job_tags")))
+        record = Record(self.device.name, tuple(entries), want, tags=tags, created=time.time())
+        job_id = uuid.uuid4().hex
 
-    def submit(self, tasks: Sequence[Any], names: Sequence[str]) -> Batch:
+        def spec(parts: list[int]) -> qpi.JobSpec:
+            return qpi.JobSpec(job_id, replace(record, parts=tuple(parts)).pack())
+
+        return QFWJob(self, job_id, self.submit(tasks, [e.name for e in entries], spec), record)
+
+    def submit(
+        self, tasks: Sequence[Any], names: Sequence[str], job: Callable[[list[int]], qpi.JobSpec] | None = None
+    ) -> Batch:
         """Submits tasks in one message, sweeps beyond the device's rows in parts; for the primitives."""
         if self._closed:
             raise Closed("this backend was shut down")
-        return Batch(self.context, self._mesh, tasks, names, max_rows=self.device.max_rows)
+        return Batch(self.context, self._mesh, tasks, names, max_rows=self.device.max_rows, job=job)
+
+    def retrieve_job(self, job_id: str) -> QFWJob:
+        """A job by its id: of this process, or in a daemon of any, while the runtime remembers it.
+
+        Raises:
+            NotFound: it does not, or the job was of another runtime. InvalidArgument: not of a `QFWBackend.run`.
+        """
+        found = self.context.jobs(str(job_id))
+        if not found:
+            where = self.context.endpoint
+            only = "; an embedded runtime remembers those of its own process alone" if where == "embedded" else ""
+            raise NotFound(f"the runtime at {where} remembers no job {job_id!r}{only}")
+        return self._job_of(found[0])
+
+    def _job_of(self, info: qpi.JobInfo) -> QFWJob:
+        record = unpack(info.id, info.metadata)
+        names = [e.name for e in record.entries]
+        return QFWJob(self, info.id, Retrieved(self.context, info.id, names, record.parts), record)
+
+    def jobs(
+        self, limit: int | None = 10, skip: int = 0, status: JobStatus | str | None = None, tags: Sequence[str] = ()
+    ) -> list[QFWJob]:
+        """Jobs on this device that the runtime remembers, the youngest first.
+
+        Args:
+            limit: at most so many; None: all.
+            skip: leaves out so many of the youngest.
+            status: those of this status alone.
+            tags: those with all of these tags alone.
+        """
+        wanted = JobStatus[status.upper()] if isinstance(status, str) else status
+        made: list[QFWJob] = []
+        ids = [info.id for info in reversed(self.context.jobs())]
+        for first in range(0, len(ids), _PAGE):
+            page = {info.id: info for info in self.context.jobs(*ids[first : first + _PAGE])}
+            for info in (page[i] for i in ids[first : first + _PAGE] if i in page):
+                if limit is not None and len(made) >= skip + limit:
+                    return made[skip:]
+                job = self._job_of(info) if is_run(info.metadata) else None
+                if job is None or job.device() != self.device.name or not set(tags) <= set(job.tags()):
+                    continue
+                if wanted is None or job.status() is wanted:
+                    made.append(job)
+        return made[skip:]
 
     def shutdown(self) -> None:
-        """Ends this backend's session, and nothing that others use; running jobs of it are cancelled."""
+        """Ends this backend's session, and nothing that others use; its jobs go on in a daemon, else are cancelled."""
         if not self._closed:
             self._closed = True
             self.context.close()

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from qfw.qpi.adapters.qiskit import rows
-from qfw.qpi.errors import Cancelled, ErrorAvailable, NotFound, QfwError, WaitTimeout
+from qfw.qpi.errors import (
+    Cancelled,
+    ErrorAvailable,
+    NotFound,
+    QfwError,
+    ResourceExhausted,
+    Unavailable,
+    WaitTimeout,
+)
+from qfw.qpi.jobs import JobSpec
+
+_SLICE = 0.2  # seconds that one wait lasts: another thread may have taken what it waits for
+_ANSWER = 30.0  # seconds that results which are there may take
 
 
 @contextlib.contextmanager
@@ -21,38 +34,39 @@ def naming(what: str) -> Iterator[None]:
         raise type(e)(f"{what}: {e}", transient=e.transient, retry_after=e.retry_after) from e
 
 
-class Batch:
-    """Submits in one message and collects in submission order.
+class Gathering:
+    """What came of tasks, in the order of their submission; a subclass says where it comes from.
 
     Args:
-        context: where the queue is made.
-        mesh: what runs the tasks.
-        tasks: their `context` is overwritten; those of more than `max_rows` rows go out in parts.
-        names: what errors call them.
+        names: what errors call the tasks.
+        parts: into how many parts each task was cut.
     """
 
-    def __init__(
-        self, context: Any, mesh: Any, tasks: Sequence[Any], names: Sequence[str], *, max_rows: int = 0
-    ) -> None:
+    def __init__(self, names: Sequence[str], parts: Sequence[int]) -> None:
         self.names = tuple(names)
-        self.results: list[Any] = [None] * len(tasks)
+        self.results: list[Any] = [None] * len(parts)
         self.errors: dict[int, QfwError] = {}
-        parts = [rows.split(task, max_rows) for task in tasks]
-        self._parts: list[list[Any]] = [[None] * len(some) for some in parts]
-        self._places = [(i, k) for i, some in enumerate(parts) for k in range(len(some))]
+        self._parts: list[list[Any]] = [[None] * count for count in parts]
+        self._places = [(i, k) for i, count in enumerate(parts) for k in range(count)]
         self._missing = len(self._places)
         self._lock = threading.Lock()  # one thread may wait while others ask for the status
-        if not tasks:
-            return
-        self._queue = context.completion_queue()
-        self._stream = mesh.stream(order="parallel", completions=self._queue)
-        flat = [part for some in parts for part in some]
-        for i, task in enumerate(flat):
-            task.context = i
-        self._stream.submit_many(flat)
 
     def __len__(self) -> int:
         return len(self.results)
+
+    def poll(self) -> None:
+        """Takes in what has ended, without waiting."""
+        raise NotImplementedError
+
+    def _read(self, count: int, timeout: float) -> None:
+        """Takes in up to `count` completions; waits for them for some time at most (WaitTimeout or not)."""
+        raise NotImplementedError
+
+    def _cancel(self) -> None:
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        """Called when all have ended."""
 
     @property
     def done(self) -> bool:
@@ -71,21 +85,6 @@ class Batch:
         """Whether it ended by being cancelled."""
         return self.done and any(isinstance(e, Cancelled) for e in self.errors.values())
 
-    def poll(self) -> None:
-        """Takes in what has ended, without waiting."""
-        while self._missing and len(self._queue):
-            self._read(len(self._queue), 0.0)
-
-    def _read(self, count: int, timeout: float | None) -> None:
-        """Takes in up to `count` completions; waits for all of them, an error or the timeout (WaitTimeout)."""
-        try:
-            for done in self._queue.read(count, timeout=timeout):
-                self._take(done.context, done.result, None)
-        except ErrorAvailable:
-            with contextlib.suppress(NotFound):  # another thread took it
-                failed = self._queue.readerr()
-                self._take(failed.context, None, failed.error)
-
     def _take(self, index: int, result: Any, error: QfwError | None) -> None:
         task, part = self._places[index]
         with self._lock:
@@ -96,7 +95,7 @@ class Batch:
                 self.results[task] = rows.join(self._parts[task])
             self._missing -= 1
             if self._missing == 0:
-                self._stream.close()
+                self._close()
 
     def wait(self, timeout: float | None) -> None:
         """Waits until all have ended.
@@ -105,15 +104,15 @@ class Batch:
             WaitTimeout: `timeout` seconds have passed; names what is missing. The work goes on.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while self._missing:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0.0:
+        while missing := self._missing:
+            left = math.inf if end is None else end - time.monotonic()
+            if left <= 0.0:
                 self.poll()
                 if self._missing:
                     raise WaitTimeout(self._timeout_message(timeout))
                 return
             with contextlib.suppress(WaitTimeout):  # raised here, with names, when the time has run out
-                self._read(self._missing, left)
+                self._read(missing, min(left, _SLICE))
 
     def _timeout_message(self, timeout: float | None) -> str:
         missing = [self._label(i) for i, r in enumerate(self.results) if r is None and i not in self.errors]
@@ -138,5 +137,129 @@ class Batch:
         """Cancels what has not ended; False when everything had."""
         if self.done:
             return False
-        self._stream.cancel()
+        self._cancel()
         return True
+
+
+class Batch(Gathering):
+    """Submits in one message and collects in submission order.
+
+    Args:
+        context: where the queue is made.
+        mesh: what runs the tasks.
+        tasks: their `context` is overwritten; those of more than `max_rows` rows go out in parts.
+        names: what errors call them.
+        job: from the parts of each task, the name under which the runtime is to remember it, and what it gives back.
+    """
+
+    def __init__(
+        self,
+        context: Any,
+        mesh: Any,
+        tasks: Sequence[Any],
+        names: Sequence[str],
+        *,
+        max_rows: int = 0,
+        job: Callable[[list[int]], JobSpec] | None = None,
+    ) -> None:
+        parts = [rows.split(task, max_rows) for task in tasks]
+        sizes = [len(some) for some in parts]
+        super().__init__(names, sizes)
+        if not tasks:
+            return
+        self._queue = context.completion_queue()
+        self._stream = _open(mesh, self._queue, job(sizes) if job else None)
+        flat = [part for some in parts for part in some]
+        for i, task in enumerate(flat):
+            task.context = i
+        self._stream.submit_many(flat)
+
+    def poll(self) -> None:
+        while self._missing and (there := len(self._queue)):
+            self._read(there, 0.0)
+
+    def _read(self, count: int, timeout: float) -> None:
+        try:
+            for done in self._queue.read(count, timeout=timeout):
+                self._take(done.context, done.result, None)
+        except ErrorAvailable:
+            with contextlib.suppress(NotFound):  # another thread took it
+                failed = self._queue.readerr()
+                self._take(failed.context, None, failed.error)
+
+    def _cancel(self) -> None:
+        self._stream.cancel()
+
+    def _close(self) -> None:
+        self._stream.close()
+
+
+def _open(mesh: Any, queue: Any, job: JobSpec | None) -> Any:
+    if job is None:
+        return mesh.stream(order="parallel", completions=queue)
+    try:
+        return mesh.stream(order="parallel", completions=queue, job=job)
+    except ResourceExhausted:  # of remembered jobs: it runs all the same, and cannot be retrieved
+        return mesh.stream(order="parallel", completions=queue)
+
+
+class Retrieved(Gathering):
+    """A job that another process may have submitted; attached to when something of it is first asked for.
+
+    Args:
+        context: of the runtime that remembers it.
+        job_id: its name.
+        names, parts: as it was submitted.
+    """
+
+    def __init__(self, context: Any, job_id: str, names: Sequence[str], parts: Sequence[int]) -> None:
+        super().__init__(names, parts)
+        self._context = context
+        self._id = job_id
+        self._job: Any = None
+        self._attaching = threading.Lock()
+
+    def _attached(self) -> Any:
+        with self._attaching:
+            if self._job is None:
+                self._job = job = self._context.attach_job(self._id)
+                if job.info.tasks < len(self._places):
+                    self._leave()
+                    raise Unavailable(
+                        f"job {self._id}: {job.info.tasks} of {len(self._places)} tasks are submitted as yet",
+                        transient=True,
+                        retry_after=0.1,
+                    )
+                self._replay(job)
+            return self._job
+
+    def _leave(self) -> None:
+        self._job.close()
+        self._job = None
+
+    def _replay(self, job: Any) -> None:
+        """Takes in what had ended before it was attached to: that is on its way."""
+        left = job.info.completed
+        while left > 0:
+            read = job.read(_ANSWER)
+            if not read:
+                self._leave()
+                raise WaitTimeout(f"job {self._id}: the runtime sent no results for {_ANSWER} s")
+            left -= len(read)
+            for entry in read:
+                self._take(entry.place, entry.result, entry.error)
+
+    def poll(self) -> None:
+        if self._missing:
+            self._read(self._missing, 0.0)
+
+    def _read(self, count: int, timeout: float) -> None:
+        job = self._attached()
+        for entry in job.read(timeout) if self._missing else ():
+            self._take(entry.place, entry.result, entry.error)
+
+    def _cancel(self) -> None:
+        self._attached().cancel()
+
+    def _close(self) -> None:
+        self._job.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qiskit.providers import JobStatus, JobTimeoutError, JobV1
@@ -14,8 +14,8 @@ from qiskit.result import Result
 
 from qfw.program.errors import WaitTimeout
 from qfw.qpi.adapters.qiskit import results
-from qfw.qpi.adapters.qiskit.batch import Batch
-from qfw.qpi.adapters.qiskit.options import RunOptions
+from qfw.qpi.adapters.qiskit.batch import Gathering
+from qfw.qpi.adapters.qiskit.record import Record
 
 if TYPE_CHECKING:
     from qfw.qpi.adapters.qiskit.backend import QFWBackend
@@ -26,15 +26,19 @@ class FinalStateTimeout(WaitTimeout, JobTimeoutError):
 
 
 class QFWJob(JobV1):
-    """Circuits of one `run`; made by the backend, already submitted."""
+    """Circuits of one `run`; made by the backend, already submitted.
 
-    def __init__(
-        self, backend: QFWBackend, batch: Batch, entries: Sequence[results.Entry], options: RunOptions
-    ) -> None:
-        super().__init__(backend, uuid.uuid4().hex)
+    `metadata` holds its tags and when it was made. Its id finds it again while the runtime lives and remembers it
+    (`QFWBackend.retrieve_job`), in a daemon from other processes too.
+    """
+
+    def __init__(self, backend: QFWBackend, job_id: str, batch: Gathering, record: Record) -> None:
+        made = datetime.fromtimestamp(record.created, UTC).isoformat()
+        super().__init__(backend, job_id, tags=list(record.tags), creation_date=made)
         self._batch = batch
-        self._entries = tuple(entries)
-        self._run_options = options
+        self._entries = record.entries
+        self._record = record
+        self._run_options = record.options
         self._result: Result | None = None
 
     def submit(self) -> None:
@@ -43,6 +47,25 @@ class QFWJob(JobV1):
     def status(self) -> JobStatus:
         """QUEUED until a first circuit has ended, RUNNING until all have; then DONE, ERROR or CANCELLED."""
         return batch_status(self._batch)
+
+    def device(self) -> str:
+        """Name of the device that it was submitted to."""
+        return self._record.device
+
+    def tags(self) -> list[str]:
+        """Those of the run option `job_tags`."""
+        return list(self._record.tags)
+
+    def queue_position(self, refresh: bool = False) -> int | None:
+        """About how many tasks the device runs before this job's first; None once it has begun, as with IBM's.
+
+        Args:
+            refresh: without effect: it is always asked for.
+        """
+        if self._batch.done:
+            return None
+        found = self.backend().context.jobs(self.job_id())
+        return found[0].position or None if found and found[0].state == "queued" else None
 
     def cancel(self) -> bool:
         """Cancels the circuits that have not ended, down to the device; False when all had."""
@@ -131,7 +154,7 @@ class QFWJob(JobV1):
         ]
 
 
-def batch_status(batch: Batch) -> JobStatus:
+def batch_status(batch: Gathering) -> JobStatus:
     """Qiskit's status of a batch."""
     if not batch.done:
         return JobStatus.RUNNING if batch.started else JobStatus.QUEUED

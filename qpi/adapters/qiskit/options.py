@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "reservation_id": None,
     "token": None,
     "cancel_on_timeout": False,
+    "job_tags": None,
     "lib": None,
 }
 # Keys of QFw's `properties` that are no options of a device.

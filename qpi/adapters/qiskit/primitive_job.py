@@ -10,14 +10,16 @@ from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
 from qfw.qpi.adapters.qiskit import results
-from qfw.qpi.adapters.qiskit.batch import Batch
+from qfw.qpi.adapters.qiskit.batch import Gathering
 from qfw.qpi.adapters.qiskit.job import batch_status
 
 
 class QFWPrimitiveJob(BasePrimitiveJob):
     """Already submitted when it is made; nothing runs on threads of its own."""
 
-    def __init__(self, batch: Batch, finish: Callable[[Sequence[Any]], PrimitiveResult], timeout: float | None) -> None:
+    def __init__(
+        self, batch: Gathering, finish: Callable[[Sequence[Any]], PrimitiveResult], timeout: float | None
+    ) -> None:
         super().__init__(uuid.uuid4().hex)
         self._batch = batch
         self._finish = finish

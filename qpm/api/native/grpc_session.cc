@@ -176,6 +176,10 @@ void GrpcSession::open_stream(StreamId stream, std::span<const DeviceId> devices
     open->mutable_job()->set_metadata(job->metadata);
   }
   write(m);
+  await_opened(stream);
+}
+
+void GrpcSession::await_opened(StreamId stream) {
   std::unique_lock lock(mutex_);
   if (!answered_.wait_for(lock, kAnswer, [&] { return opened_.count(stream) || lost_; }))
     throw Error(ErrorCode::kTimeout, "the runtime did not open the stream in time");
@@ -304,7 +308,9 @@ void GrpcSession::receive(pb::ServerMessage& m) {
       return lose(wire::take(m.failure()));
     case pb::ServerMessage::kOpened: {
       std::lock_guard lock(mutex_);
-      opened_[m.opened().stream()] = m.opened().has_failure() ? wire::take(m.opened().failure()) : Failure{};
+      Failure failure = m.opened().has_failure() ? wire::take(m.opened().failure()) : Failure{};
+      if (!failure && m.opened().has_job()) failure = attached(m.opened());
+      opened_[m.opened().stream()] = std::move(failure);
       break;
     }
     case pb::ServerMessage::kDevices: {
@@ -313,9 +319,13 @@ void GrpcSession::receive(pb::ServerMessage& m) {
       for (const auto& d : m.devices().devices()) devices_->push_back(wire::take(d));
       break;
     }
+    case pb::ServerMessage::kJobs: {
+      std::lock_guard lock(mutex_);
+      listed(m.jobs());
+      break;
+    }
     case pb::ServerMessage::kEvents:
       return tell(m.events());
-    case pb::ServerMessage::kJobs:
     case pb::ServerMessage::KIND_NOT_SET:
       return;  // of a later version
   }
@@ -344,7 +354,7 @@ RowResult* GrpcSession::row(TaskId task, uint32_t index) {
   auto found = pending_.find(task);
   if (found == pending_.end() || index >= found->second.rows) return nullptr;
   auto& rows = found->second.received;
-  if (rows.size() <= index) rows.resize(found->second.rows);
+  if (rows.size() <= index) rows.resize(found->second.rows == kAnyRows ? index + 1 : found->second.rows);
   return &rows[index];
 }
 
@@ -391,6 +401,7 @@ void GrpcSession::complete(const pb::Completions& completions) {
 
 // The parts of the time that the runtime cannot know, so that all parts add up to what passed here.
 Completion GrpcSession::finish(TaskId task, Pending&& pending, Result&& result, uint64_t arrived) {
+  if (!pending.submitted) return {task, pending.stream, std::move(result), arrived};
   const uint64_t wall = clock_ns() - pending.submitted;
   Timing& t = result.timing;
   const uint64_t inside = t.queue_ns + t.dispatch_ns + t.execute_ns;

@@ -19,6 +19,7 @@ namespace qfw::qpm::api::v1 {
 class ArrayChunk;
 class Completions;
 class Events;
+class JobList;
 class Opened;
 class RowBlock;
 class ServerMessage;
@@ -47,14 +48,18 @@ class GrpcSession : public Session {
   void send(std::span<const Task* const> tasks);  // as submit(); the tasks stay the caller's
   void cancel(std::span<const TaskId> tasks) override;
   void subscribe(std::span<const DeviceId> devices, uint32_t kinds, EventSink sink) override;
+  JobInfo attach_job(StreamId stream, const std::string& job) override;
+  std::vector<JobInfo> jobs(std::span<const std::string> ids) override;
+  void forget_job(const std::string& job) override;
   void close() override;
 
  private:
   struct Wire;  // channel, call and stream
+  static constexpr uint32_t kAnyRows = 1u << 24;
   struct Pending {
     StreamId stream = 0;
-    uint32_t rows = 0;
-    uint64_t submitted = 0;           // by this process's clock
+    uint32_t rows = 0;                // kAnyRows: as many as come
+    uint64_t submitted = 0;           // by this process's clock; 0: by another session
     std::vector<RowResult> received;  // what came ahead of the completion
   };
 
@@ -68,6 +73,9 @@ class GrpcSession : public Session {
   void take(const api::v1::ArrayChunk& chunk);
   void take(const api::v1::RowBlock& block);
   Completion finish(TaskId task, Pending&& pending, Result&& result, uint64_t arrived);
+  void await_opened(StreamId stream);               // throws what the runtime answered
+  Failure attached(const api::v1::Opened& opened);  // mutex_ held, as in the next
+  void listed(const api::v1::JobList& list);
   void lose(Failure reason);
   void check_alive();  // throws kClosed, kConnectionLost; mutex_ held
   RowResult* row(TaskId task, uint32_t index);
@@ -82,6 +90,8 @@ class GrpcSession : public Session {
   std::unordered_map<TaskId, Pending> pending_;
   std::unordered_map<StreamId, Failure> opened_;  // answers to open_stream
   std::optional<std::vector<DeviceInfo>> devices_;
+  std::unordered_map<StreamId, JobInfo> attached_;  // answers to attach_job
+  std::optional<std::vector<JobInfo>> jobs_;
   bool welcomed_ = false;
   bool closed_ = false;
   Failure lost_;

@@ -197,6 +197,7 @@ void put(const JobInfo& j, pb::Job& out) {
   out.set_position(j.position);
   out.set_created_s(j.created_s);
   out.set_metadata(j.metadata);
+  out.mutable_task_ids()->Add(j.task_ids.begin(), j.task_ids.end());
 }
 
 JobInfo take(const pb::Job& j) {
@@ -204,7 +205,8 @@ JobInfo take(const pb::Job& j) {
   return {j.id(),        known ? static_cast<JobState>(j.state()) : JobState::kRunning,
           j.tasks(),     j.completed(),
           j.failed(),    j.position(),
-          j.created_s(), j.metadata()};
+          j.created_s(), j.metadata(),
+          {j.task_ids().begin(), j.task_ids().end()}};
 }
 
 // ---- tasks

@@ -14,17 +14,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qfw/qpm/api/v1/job.proto\x12\x0eqfw.qpm.api.v1\"\'\n\x07JobSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\"\xa3\x01\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.qfw.qpm.api.v1.JobState\x12\r\n\x05tasks\x18\x03 \x01(\x04\x12\x11\n\tcompleted\x18\x04 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x04\x12\x10\n\x08position\x18\x06 \x01(\x04\x12\x11\n\tcreated_s\x18\x07 \x01(\x01\x12\x10\n\x08metadata\x18\x08 \x01(\x0c*9\n\x08JobState\x12\x0e\n\nJOB_QUEUED\x10\x00\x12\x0f\n\x0bJOB_RUNNING\x10\x01\x12\x0c\n\x08JOB_DONE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qfw/qpm/api/v1/job.proto\x12\x0eqfw.qpm.api.v1\"\'\n\x07JobSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\"\xb5\x01\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.qfw.qpm.api.v1.JobState\x12\r\n\x05tasks\x18\x03 \x01(\x04\x12\x11\n\tcompleted\x18\x04 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x04\x12\x10\n\x08position\x18\x06 \x01(\x04\x12\x11\n\tcreated_s\x18\x07 \x01(\x01\x12\x10\n\x08metadata\x18\x08 \x01(\x0c\x12\x10\n\x08task_ids\x18\t \x03(\x04*9\n\x08JobState\x12\x0e\n\nJOB_QUEUED\x10\x00\x12\x0f\n\x0bJOB_RUNNING\x10\x01\x12\x0c\n\x08JOB_DONE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qfw.qpm.api.v1.job_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_JOBSTATE']._serialized_start=251
-  _globals['_JOBSTATE']._serialized_end=308
+  _globals['_JOBSTATE']._serialized_start=269
+  _globals['_JOBSTATE']._serialized_end=326
   _globals['_JOBSPEC']._serialized_start=44
   _globals['_JOBSPEC']._serialized_end=83
   _globals['_JOB']._serialized_start=86
-  _globals['_JOB']._serialized_end=249
+  _globals['_JOB']._serialized_end=267
 # @@protoc_insertion_point(module_scope)
