@@ -35,11 +35,8 @@ def connect(endpoint: str | os.PathLike[str] | None = None, *, timeout: float = 
         InvalidArgument: several runs are live; the message lists them.
         WaitTimeout, ProtocolError
     """
-    if endpoint is None:
-        file = native.find_endpoint()
-        return Context(_embedded() if file is None else native.Context.connect(file, timeout))
-    where = os.fspath(endpoint)
-    return Context(_embedded() if where == "embedded" else native.Context.connect(where, timeout))
+    where = (native.find_endpoint() or "embedded") if endpoint is None else os.fspath(endpoint)
+    return Context(_embedded() if where == "embedded" else native.Context.connect(where, timeout), where, timeout)
 
 
 def _embedded() -> native.Context:
@@ -51,8 +48,10 @@ def _embedded() -> native.Context:
 class Context:
     """One session; made by `connect`. Close it, or use it as a context manager. Its methods are thread-safe."""
 
-    def __init__(self, native: native.Context) -> None:
+    def __init__(self, native: native.Context, where: str, timeout: float) -> None:
         self._native = native
+        self._where = where  # as given to connect(), or found
+        self._timeout = timeout
 
     @property
     def endpoint(self) -> str:
@@ -153,7 +152,7 @@ class Context:
         Raises:
             NotFound: the runtime does not remember it. An embedded runtime remembers those of its own process alone.
         """
-        session = connect(self.endpoint)
+        session = connect(self._where, timeout=self._timeout)
         try:
             return Job(session, job_id)
         except BaseException:

@@ -10,6 +10,7 @@ namespace qfw::qpm {
 namespace {
 
 namespace pb = api::v1;
+constexpr auto kParting = std::chrono::seconds(5);
 constexpr auto kAnswer = std::chrono::seconds(30);  // an answer of the runtime that takes longer is a broken runtime
 
 }  // namespace
@@ -56,6 +57,15 @@ void GrpcSession::forget_job(const std::string& job) {
   pb::ClientMessage m;
   m.mutable_forget_job()->set_job(job);
   write(m);
+}
+
+// Jobs outlive the session, so what was submitted of them must arrive: a cancelled call drops what is unread.
+void GrpcSession::say_bye() {
+  pb::ClientMessage m;
+  m.mutable_bye();
+  write(m);
+  std::unique_lock lock(mutex_);
+  answered_.wait_for(lock, kParting, [&] { return static_cast<bool>(lost_); });
 }
 
 // On the reader's thread, before the completions: they are awaited from here on.

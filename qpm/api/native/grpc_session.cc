@@ -119,6 +119,7 @@ void GrpcSession::close() {
     std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
   }
+  if (named_) say_bye();
   wire_->context.TryCancel();
   if (reader_.joinable()) reader_.join();
   lose({ErrorCode::kCancelled, "the session was closed"});
@@ -172,6 +173,7 @@ void GrpcSession::open_stream(StreamId stream, std::span<const DeviceId> devices
   for (DeviceId d : devices) open->add_devices(d);
   open->set_sequential(order == Order::kSequential);
   if (job) {
+    named_ = true;
     open->mutable_job()->set_id(job->id);
     open->mutable_job()->set_metadata(job->metadata);
   }

@@ -64,6 +64,7 @@ class GrpcSession : public Session {
   };
 
   void say_hello(double timeout_s);
+  void say_bye();  // and waits until the runtime has read everything, for some time
   bool write(const api::v1::ClientMessage& message, bool more = false);
   void read();
   void receive(api::v1::ServerMessage& message);
@@ -94,6 +95,7 @@ class GrpcSession : public Session {
   std::optional<std::vector<JobInfo>> jobs_;
   bool welcomed_ = false;
   bool closed_ = false;
+  std::atomic<bool> named_{false};  // a stream of this session is a job
   Failure lost_;
   uint64_t hello_sent_ = 0;
   int64_t clock_offset_ = 0;  // server's clock minus ours

@@ -18,8 +18,8 @@ struct JobInfo {
   std::string id;
   JobState state = JobState::kQueued;
   uint64_t tasks = 0, completed = 0, failed = 0;  // failed ones are completed as well
-  uint64_t position = 0;   // tasks that the devices run before its next one; 0: it runs, or is done
-  double created_s = 0.0;  // seconds since the epoch
+  uint64_t position = 0;           // tasks that the devices run before its next one; 0: it runs, or is done
+  double created_s = 0.0;          // seconds since the epoch
   std::string metadata;            // in answers about jobs by name
   std::vector<uint64_t> task_ids;  // in the order of submission; likewise
 };

@@ -211,6 +211,41 @@ TEST_F(GrpcTest, NoServerAndTooManySessions) {
   }
 }
 
+TEST_F(GrpcTest, AJobIsReadOverTheWireWhenItsClientHasGone) {
+  const JobSpec spec{"job", std::string("\0bytes", 6)};
+  {
+    Client first(connect());
+    first.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel, &spec);
+    first.session->open_stream(2, std::vector<DeviceId>{1}, Order::kParallel);
+    Task state = counts_task(1, ghz(17, false), 0);
+    state.outputs = kStatevector;  // 2 MiB: in chunks
+    first.submit(state);
+    for (TaskId t = 2; t < 100; ++t) first.submit(counts_task(t, ghz(3)));
+    first.submit(counts_task(100, ghz(3), 10, 2));  // waits for ever, in a stream without a name
+  }
+  Client second(connect());
+  const JobInfo info = second.session->attach_job(4, "job");
+  EXPECT_EQ(info.metadata, spec.metadata);
+  EXPECT_EQ(info.task_ids.size(), 99u);
+  ASSERT_TRUE(second.wait(99));
+  std::set<TaskId> seen;
+  for (const auto& c : second.take()) {
+    seen.insert(c.task);
+    EXPECT_EQ(c.stream, 4u);
+    EXPECT_FALSE(c.result.failure) << c.result.failure.message;
+    if (c.task == 1) {
+      EXPECT_EQ(c.result.rows.at(0).statevector.size(), 1u << 17);
+      EXPECT_NEAR(std::abs(c.result.rows.at(0).statevector.back()), std::sqrt(0.5), 1e-12);
+    }
+  }
+  EXPECT_EQ(seen.size(), 99u);
+  EXPECT_EQ(second.session->jobs({}).size(), 1u);
+  EXPECT_THROW(second.session->attach_job(5, "other"), Error);
+  second.session->forget_job("job");
+  EXPECT_TRUE(second.session->jobs({}).empty());
+  second.session->forget_job("job");  // no answer, and none is needed
+}
+
 TEST_F(GrpcTest, EightClientsAtOnce) {
   std::atomic<int> wrong{0};
   auto client = [&](uint32_t seed) {
