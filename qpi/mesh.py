@@ -57,10 +57,10 @@ class _Devices:
         queues = by_kind(completions)
         for queue in queues.values():
             queue._tools = queue._tools or pipeline is not None
-        natives = [queues[kind]._native if kind in queues else None for kind in ("task", "query", "barrier", "error")]
-        made = self._context._native.stream(
-            self._native, order, *natives, None if job is None else (job.id, job.metadata)
-        )
+        kinds = ("task", "query", "barrier", "error")
+        task, query, barrier, error = (queues[kind]._native if kind in queues else None for kind in kinds)
+        name = None if job is None else (job.id, job.metadata)
+        made = self._context._native.stream(self._native, order, task, query, barrier, error, name)
         return Stream(made, self.devices, self._native.all, pipeline)
 
     def _outcomes(self, task: Task | Iterable[Task], wait: float, pipeline: ToolPipeline | None) -> list[Any]:

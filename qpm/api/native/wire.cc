@@ -202,10 +202,14 @@ void put(const JobInfo& j, pb::Job& out) {
 
 JobInfo take(const pb::Job& j) {
   const bool known = pb::JobState_IsValid(j.state());
-  return {j.id(),        known ? static_cast<JobState>(j.state()) : JobState::kRunning,
-          j.tasks(),     j.completed(),
-          j.failed(),    j.position(),
-          j.created_s(), j.metadata(),
+  return {j.id(),
+          known ? static_cast<JobState>(j.state()) : JobState::kRunning,
+          j.tasks(),
+          j.completed(),
+          j.failed(),
+          j.position(),
+          j.created_s(),
+          j.metadata(),
           {j.task_ids().begin(), j.task_ids().end()}};
 }
 
