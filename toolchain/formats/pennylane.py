@@ -326,8 +326,8 @@ def to_program(tape: Any, *, wires: Sequence[Hashable] | None = None) -> Convert
 
     `wires` is the wire order, by default the tape's own (sorted when the labels are integers). The wires of
     measurements in the computational basis (samples, counts, probabilities) are measured, in the order of the wires.
-    Raises PennyLane's DeviceError for an operation that it cannot decompose into rows of the gate table, InvalidArgument
-    for one whose parameters make no sense.
+    Raises PennyLane's DeviceError for an operation that it cannot decompose into rows of the gate table,
+    InvalidArgument for one whose parameters make no sense.
     """
     from pennylane.devices.preprocess import decompose
 
