@@ -93,6 +93,16 @@ void m_swap(const double*, Complex* m) { write4(m, {1, 0, 0, 0, 0, 0, 1, 0, 0, 1
 void m_iswap(const double*, Complex* m) { write4(m, {1, 0, 0, 0, 0, 0, kI, 0, 0, kI, 0, 0, 0, 0, 0, 1}); }
 void m_iswapdg(const double*, Complex* m) { write4(m, {1, 0, 0, 0, 0, 0, -kI, 0, 0, -kI, 0, 0, 0, 0, 0, 1}); }
 
+void m_siswap(const double*, Complex* m) {
+  const Complex a = kHalfRoot, b = kHalfRoot * kI;
+  write4(m, {1, 0, 0, 0, 0, a, b, 0, 0, b, a, 0, 0, 0, 0, 1});
+}
+
+void m_siswapdg(const double*, Complex* m) {
+  const Complex a = kHalfRoot, b = -kHalfRoot * kI;
+  write4(m, {1, 0, 0, 0, 0, a, b, 0, 0, b, a, 0, 0, 0, 0, 1});
+}
+
 void m_ecr(const double*, Complex* m) {
   const Complex a = kHalfRoot;
   const Complex b = kHalfRoot * kI;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import pi
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -19,6 +20,8 @@ _OTHERS: dict[str, Callable[..., list[Gate]]] = {
     "dcxdg": lambda: [lib.DCXGate().inverse()],
     "csxdg": lambda: [lib.SXdgGate().control(1, annotated=False)],
     "ising_xy": lambda a: [lib.XXPlusYYGate(-a, 0.0)],
+    "siswap": lambda: [lib.RXXGate(-pi / 4), lib.RYYGate(-pi / 4)],
+    "siswapdg": lambda: [lib.RXXGate(pi / 4), lib.RYYGate(pi / 4)],
     "rot": lambda phi, theta, omega: [lib.RZGate(phi), lib.RYGate(theta), lib.RZGate(omega)],
 }
 
