@@ -201,7 +201,7 @@ def test_the_device_s_gates_and_coupling_are_kept_to(level: int) -> None:
 @pytest.mark.parametrize(("specs", "device"), TOOLS)
 def test_on_a_real_stream(specs: Any, device: Any) -> None:
     needs_qiskit(specs)
-    program = dense.random_program(21, ends="")
+    program = dense.random_program(23, ends="")
     values = np.array([[0.3, -1.2], [1.0, 2.0]])
     observables = (PauliSum([(0.5, "XY", [0, 2]), (-1.0, "Z", [3])]),)
     if device is not None:
@@ -228,3 +228,14 @@ def test_on_a_real_stream(specs: Any, device: Any) -> None:
         wanted = dense.distribution(counted, values[0])
         for key, count in found.items():
             assert abs(count / 20_000 - wanted[int(key, 2)]) < 0.03
+
+
+def test_a_failure_of_qiskit_s_transpiler_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    qiskit = pytest.importorskip("qiskit")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise TypeError("no parameter is left")
+
+    monkeypatch.setattr(qiskit, "transpile", broken)
+    with pytest.raises(errors.Unsupported, match="level 3: no parameter is left; a lower level may do"):
+        tools.create("transpile", {"optimization_level": 3}).expand(qpi.Task(dense.random_program(1), bindings=[[0.1, 0.2]]), LINE)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qfw.program import PauliSum, Program, gate, gates
-from qfw.program.errors import InvalidArgument
+from qfw.program.errors import InvalidArgument, Unsupported
 from qfw.toolchain.tools.tool import program_of, replace
 
 _ALL = tuple(row.name for row in gates())
@@ -65,6 +65,7 @@ class Transpile:
 
     def _transpile(self, program: Program, device: Any) -> tuple[Any, list[int], list[int] | None]:
         from qiskit import transpile
+        from qiskit.exceptions import QiskitError
 
         from qfw.toolchain.formats import qiskit as circuits
         from qfw.toolchain.formats.qiskit_export import unique_names
@@ -73,12 +74,15 @@ class Transpile:
         names = self.basis_gates if self.basis_gates is not None else getattr(device, "gates", None)
         coupling = self.coupling if self.coupling is not None else getattr(device, "coupling", None)
         qubits = max([program.num_qubits, *(q + 1 for pair in coupling or () for q in pair)])
-        circuit = transpile(
-            circuits.from_program(program),
-            target=make_target(names or _ALL, num_qubits=qubits, coupling=[(a, b) for a, b in coupling or ()]),
-            optimization_level=self.optimization_level,
-            seed_transpiler=self.seed,
-        )
+        target = make_target(names or _ALL, num_qubits=qubits, coupling=[(a, b) for a, b in coupling or ()])
+        level = self.optimization_level
+        try:
+            circuit = transpile(
+                circuits.from_program(program), target=target, optimization_level=level, seed_transpiler=self.seed
+            )
+        except (TypeError, QiskitError) as e:  # TypeError: Qiskit 2.6 on a parameter that cancels out, at level 3
+            advice = "; a lower level may do" if level else ""
+            raise Unsupported(f"Qiskit's transpiler failed at optimization level {level}: {e}{advice}") from e
         converted = circuits.to_program(circuit)
         column = {name: i for i, name in enumerate(unique_names(program.parameters))}
         order = [column[name] for name in converted.parameter_names]
