@@ -237,5 +237,6 @@ def test_a_failure_of_qiskit_s_transpiler_is_a_typed_error(monkeypatch: pytest.M
         raise TypeError("no parameter is left")
 
     monkeypatch.setattr(qiskit, "transpile", broken)
+    task = qpi.Task(dense.random_program(1), bindings=[[0.1, 0.2]])
     with pytest.raises(errors.Unsupported, match="level 3: no parameter is left; a lower level may do"):
-        tools.create("transpile", {"optimization_level": 3}).expand(qpi.Task(dense.random_program(1), bindings=[[0.1, 0.2]]), LINE)
+        tools.create("transpile", {"optimization_level": 3}).expand(task, LINE)

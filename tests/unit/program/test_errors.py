@@ -65,6 +65,12 @@ def test_python(name: str, number: int) -> None:
     assert (error.code, str(error), error.transient, error.retry_after) == (number, "why", True, 2.5)
 
 
+def test_the_page_lists_them_all() -> None:
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+    expected = {number: PYTHON_NAMES.get(name, camel(name)) for name, number in PROTO.items() if number}
+    assert {int(number): name for number, name in rows} == expected
+
+
 def test_numbers_outside_the_enumeration_are_a_defect() -> None:
     assert type(errors.from_code(99, "odd")) is errors.InternalError
     assert set(errors.BY_CODE) == set(PROTO.values()) - {0}
