@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from circuits import Circuit, Terms
 Run = Callable[[], Any]
 
 
-def _missing(name: str) -> None:
+@cache
+def _missing(name: str) -> None:  # said once
     print(f"no {name}: it is not installed", file=sys.stderr)
 
 

@@ -264,6 +264,8 @@ void dense2(void* data, unsigned bits, unsigned a, unsigned b, uint64_t controls
 #include "simenv/native/kernels_layer.h"
 #include "simenv/native/kernels_pair.h"
 
+constexpr size_t kFewGroups = 16;  // summed before the sum goes into doubles
+
 double norm(const void* data, size_t first, size_t count, uint64_t mask) {
   const Mask in = lanes_where(mask & kLaneMask, mask & kLaneMask);
   const uint64_t on = mask >> kLaneBits;
@@ -316,13 +318,19 @@ double signed_sum_lanes(const Real* data, size_t first, size_t count, uint64_t f
   const uint64_t other = flip >> kLaneBits, z_groups = z >> kLaneBits;
   const uint64_t half = other == 0 ? 0 : uint64_t{1} << (63 - __builtin_clzll(other));
   Wide sum{};
-  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g) {
+  for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end;) {
     if ((g & half) != 0) {  // on to the next group without that bit
-      g = (g | (half - 1));
+      g = (g | (half - 1)) + 1;
       continue;
     }
-    const Vec sign = broadcast(__builtin_parityll(g & z_groups) ? -1.0 : 1.0);
-    sum = sum + widen(sign * overlap<X>(data, g, g ^ other, imaginary));
+    size_t stop = end - g < kFewGroups ? end : g + kFewGroups;
+    if (half != 0 && (g | (half - 1)) < stop) stop = (g | (half - 1)) + 1;
+    Vec part{};
+    for (; g < stop; ++g) {
+      const Vec sign = broadcast(__builtin_parityll(g & z_groups) ? -1.0 : 1.0);
+      part = part + sign * overlap<X>(data, g, g ^ other, imaginary);
+    }
+    sum = sum + widen(part);
   }
   // Within a group: the lanes' own signs, and only those without the highest bit when it lies there.
   const uint64_t skip = other != 0 || X == 0 ? 0 : highest_bit(X);

@@ -77,6 +77,13 @@ double sum_of(const double* v, size_t n) {
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
+// The first of the tile's sums, which ascend, that is above `point`; the last one is.
+size_t first_above(const double* sums, double point) {
+  size_t i = 0;
+  for (size_t half = kTile / 2; half != 0; half /= 2) i += sums[i + half - 1] <= point ? half : 0;
+  return i;
+}
+
 // The points [at, end) that fall into one block of weights, whose sums begin at `sum`.
 void find_hits(const double* weights, size_t count, uint64_t base, double sum, const double* at, const double* end,
                std::vector<Hit>& hits) {
@@ -89,12 +96,14 @@ void find_hits(const double* weights, size_t count, uint64_t base, double sum, c
       sum = after;
       continue;
     }
-    for (size_t i = tile; i < stop && at != end; ++i) {
-      if (weights[i] == 0.0) continue;
-      sum += weights[i];
-      const double* from = at;
-      while (at != end && *at < sum) ++at;
-      if (at != from) hits.push_back({base + i, static_cast<uint64_t>(at - from)});
+    double sums[kTile];  // up to and with each weight; those that are not there are never reached
+    std::fill(std::copy(weights + tile, weights + stop, sums), sums + kTile, 0.0);
+    for (double& s : sums) s = sum += s;
+    while (at != end && *at < sums[kTile - 1]) {
+      const size_t i = first_above(sums, *at);
+      const double* from = at++;
+      while (at != end && *at < sums[i]) ++at;
+      hits.push_back({base + tile + i, static_cast<uint64_t>(at - from)});
     }
     sum = after;
   }
