@@ -1,4 +1,4 @@
-// Exact numbers of a final state: expectation values of Pauli sums, and probabilities.
+// Pauli sums of a state: their expectation values, and what they make of it. Probabilities.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,9 @@
 namespace qfw::simenv {
 
 double expectation(const State& state, const program::PauliSum& sum, const Stop& stop);
+
+// to = sum |from>, with what the sum holds of the identity.
+void apply_sum(const program::PauliSum& sum, const State& from, State& to, const Stop& stop);
 
 // 2^k probabilities of `qubits`, the first one least significant; all qubits in order when empty.
 std::vector<double> probabilities(const State& state, std::span<const uint32_t> qubits, const Stop& stop);

@@ -1,13 +1,13 @@
 #include "simenv/native/gradient.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <memory>
+#include <utility>
 
 #include "simenv/native/block.h"
 #include "simenv/native/derivative.h"
+#include "simenv/native/expect.h"
 #include "simenv/native/pauli.h"
 #include "simenv/native/small_matrix.h"
 
@@ -89,53 +89,6 @@ void GradientPlan::add_member(const PlanOp& op, const std::vector<uint32_t>& rec
   }
   member.last = static_cast<uint32_t>(leaves_.size());
   members_.push_back(member);
-}
-
-namespace {
-
-// weights[i] = the sum over the group's terms of weight * (-1)^popcount((at + i) & z), for one tile.
-void fill_weights(const Kernels& kernels, std::span<const Term> group, uint64_t at, size_t n, double* weights) {
-  const double sign = group[0].imaginary ? -1.0 : 1.0;  // see Term: there the weight belongs to the other side
-  const auto weight_of = [&](const Term& t) {
-    return std::popcount(at & t.z) & 1 ? -sign * t.weight : sign * t.weight;
-  };
-  std::fill(weights, weights + n, 0.0);
-  if (group.size() > kFewTerms) {
-    for (const Term& t : group) weights[t.z & (n - 1)] += weight_of(t);
-    kernels.walsh_hadamard(weights, n);
-    return;
-  }
-  alignas(64) double one[size_t{1} << kTileBits];
-  for (const Term& t : group) {
-    one[0] = weight_of(t);
-    for (size_t half = 1, bit = 0; half < n; half *= 2, ++bit) {
-      const double turn = t.z >> bit & 1 ? -1.0 : 1.0;
-      for (size_t i = 0; i < half; ++i) one[half + i] = turn * one[i];
-    }
-    for (size_t i = 0; i < n; ++i) weights[i] += one[i];
-  }
-}
-
-}  // namespace
-
-void apply_sum(const program::PauliSum& sum, const State& from, State& to, const Stop& stop) {
-  const Terms terms(sum);
-  const size_t each = size_t{1} << from.block_bits(), n = std::min(each, size_t{1} << kTileBits);
-  from.for_blocks(from.blocks(), [&](size_t b) {
-    stop.check();
-    alignas(64) double weights[size_t{1} << kTileBits];
-    for (size_t at = b * each; at < (b + 1) * each; at += n) {
-      std::memset(to.at(at), 0, n * to.bytes_each());
-      if (terms.identity != 0.0) {
-        std::fill(weights, weights + n, terms.identity);
-        from.kernels().add_flipped(from.at(0), at, n, 0, false, weights, to.at(0));
-      }
-      for_groups(terms.sorted, [&](std::span<const Term> group) {
-        fill_weights(from.kernels(), group, at, n, weights);
-        from.kernels().add_flipped(from.at(0), at, n, group[0].x, group[0].imaginary, weights, to.at(0));
-      });
-    }
-  });
 }
 
 // One program, row and set of parameters; several batches of observables.

@@ -54,9 +54,6 @@ class GradientPlan {
   std::vector<uint64_t> touched_;                // before each window: the qubits that may read 1
 };
 
-// to = sum |from>, with what the sum holds of the identity.
-void apply_sum(const program::PauliSum& sum, const State& from, State& to, const Stop& stop);
-
 // d <H_o> / d parameter, row-major: observables x `parameters` (empty: all `num_parameters`). `row` holds the
 // parameters' values, `values` what Plan::evaluate made of them; `state` is the final state of plan.plan() and is used
 // up. At most `batch` further states are kept at a time.

@@ -17,11 +17,7 @@ constexpr size_t kFill = size_t{1} << 20;
 }  // namespace
 
 State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep, const Stop& stop)
-    : kernels_(kernels),
-      qubits_(qubits),
-      bits_(std::max(qubits, kernels.lane_bits)),
-      pool_(pool),
-      each_(bytes_per_amplitude(kernels)) {
+    : kernels_(kernels), qubits_(qubits), bits_(std::max(qubits, kernels.lane_bits)), pool_(pool) {
   const size_t amplitudes = size_t{1} << bits_;
   if (keep && qubits >= kInPlaceQubits && each_ == sizeof(Complex)) {
     kept_.reserve(amplitudes);

@@ -68,7 +68,7 @@ class State {
   const Kernels& kernels_;
   unsigned qubits_, bits_;
   ThreadPool* pool_;
-  size_t each_;
+  size_t each_ = bytes_per_amplitude(kernels_);  // bytes
   std::byte* data_ = nullptr;
   uint64_t touched_ = 0;  // qubits that may read 1: elsewhere every amplitude is zero
   bool fresh_ = true;     // the memory is zero
