@@ -258,9 +258,9 @@ TEST(Branches, AgreeWithDeferredMeasurement) {
   EXPECT_LT(chi2, cells + 4 * std::sqrt(2 * cells));
 }
 
-TEST(Branches, StateOutputsAreRefused) {
+TEST(Branches, StatesAreRefused) {
   Request request;
-  request.probabilities = true;
+  request.statevector = true;
   EXPECT_EQ(code_of(Simulator(branching()), request, Stop()), ErrorCode::kUnsupported);
 }
 
