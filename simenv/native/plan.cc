@@ -121,8 +121,10 @@ class Planner {
         late_[i] = !acted[in.qubits[0]];
         kept_[i] = !written[in.bits[0]];
         written[in.bits[0]] = true;
-      } else if (in.op == Op::kReset) {
-        late_[i] = !acted[in.qubits[0]];
+        read_.resize(plan_.qubits);
+        if (kept_[i]) read_[in.qubits[0]] = true;
+      } else if (in.op == Op::kReset) {  // late ones are left out: nobody looks at the qubit any more
+        late_[i] = !acted[in.qubits[0]] && !(in.qubits[0] < read_.size() && read_[in.qubits[0]]);
         acted[in.qubits[0]] = true;
       } else {
         for (uint32_t q : in.qubits) acted[q] = true;
@@ -229,6 +231,7 @@ class Planner {
   const std::span<const Instruction> instructions_;
   Plan plan_;
   std::vector<bool> late_, kept_, touched_;
+  std::vector<bool> read_;  // by a measurement that is kept
 };
 
 }  // namespace

@@ -66,6 +66,22 @@ def test_measurement_in_the_middle_follows_branches() -> None:
     assert len(out["memory"]) == 40000
 
 
+def test_reset_before_nothing_but_a_measurement() -> None:
+    builder = program.Builder(2, 4)
+    builder.gate("h", [0])
+    builder.gate("cx", [0, 1])
+    builder.measure(0, 0)
+    builder.reset(0)
+    builder.measure(0, 1)
+    builder.reset(1)  # not measured before
+    builder.measure(1, 2)
+    builder.measure(1, 3)
+    builder.reset(1)  # nobody looks
+    counts = counts_of(simenv.simulate(builder.finish(), shots=1000, seed=3, counts=True))
+    assert sorted(counts) == [0b0000, 0b0001]
+    assert abs(counts[0] - 500) < 100
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_branches_of_a_state_of_several_blocks(threads: int) -> None:
     n = 17

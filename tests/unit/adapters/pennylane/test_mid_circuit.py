@@ -179,6 +179,20 @@ def test_postselection_with_shots(device: Any, measured: str, mode: str) -> None
     _close(found, _exact("postselected", MEASURED[measured]), 25 / SHOTS**0.5)
 
 
+def test_reset_and_labels_of_wires() -> None:
+    def node() -> Any:
+        qml.RY(0.8, "a")
+        qml.CNOT(["a", 7])
+        m = [qml.measure("a"), qml.measure(7, reset=True)]
+        qml.RX(0.4, "b")
+        return qml.probs(wires=["b", 7]), qml.expval(m[0]), qml.probs(op=m), qml.expval(qml.Y("b"))
+
+    expected = qml.QNode(node, qml.device("default.qubit"), mcm_method="tree-traversal")()
+    for wires in (None, ["b", 7, "a"]):
+        device = qml.device("qfw.device", wires=wires, endpoint="embedded", seed=3)
+        _close(qml.set_shots(qml.QNode(node, device), SHOTS)(), expected, 5 / SHOTS**0.5)
+
+
 def _one_of_two(postselect: int, x: float = np.pi / 2) -> Callable[[], Any]:
     def node() -> Any:
         qml.RX(x, 0)
