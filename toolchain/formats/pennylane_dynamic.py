@@ -7,6 +7,7 @@ function of outcomes. Functions are known by their values for all outcomes, so t
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from qfw.program import Bit, Builder, Var
@@ -35,10 +36,23 @@ def condition_of(value: Any, numbers: Mapping[Hashable, int]) -> Condition:
     count = len(value.measurements)
     if count > MAX_CONDITION:
         raise Unsupported(f"a condition on {count} mid-circuit measurements; at most {MAX_CONDITION} are supported")
-    measured = tuple(numbers[measurement_id(m)] for m in value.measurements)
-    if count == 1 and not value.has_processing:
-        return Condition(measured, 0b10)
-    return Condition(measured, sum(1 << i for i, (_, holds) in enumerate(value.items()) if holds))
+    measured, values = values_of(value, numbers)
+    return Condition(measured, sum(1 << i for i, holds in enumerate(values) if holds))
+
+
+def values_of(value: Any, numbers: Mapping[Hashable, int]) -> tuple[tuple[int, ...], list[Any]]:
+    """The measurements that a MeasurementValue depends on, in the order of the tape, and its values for all outcomes.
+
+    PennyLane orders them by names drawn at random.
+    """
+    own = [numbers[measurement_id(m)] for m in value.measurements]
+    if len(own) == 1:
+        return (own[0],), [value.processing_fn(0), value.processing_fn(1)]
+    measured = sorted(own)
+    place = [measured.index(number) for number in own]
+    return tuple(measured), [
+        value.processing_fn(*[bits[i] for i in place]) for bits in product((0, 1), repeat=len(own))
+    ]
 
 
 def measurement_id(measurement: Any) -> Hashable:
@@ -108,4 +122,4 @@ class Branches:
         return self._variables[name]
 
 
-__all__ = ["MAX_CONDITION", "Branches", "Condition", "condition_of", "measurement_id"]
+__all__ = ["MAX_CONDITION", "Branches", "Condition", "condition_of", "measurement_id", "values_of"]

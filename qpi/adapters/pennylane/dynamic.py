@@ -23,7 +23,7 @@ from pennylane.transforms.dynamic_one_shot import fill_in_value
 
 from qfw.qpi.adapters.pennylane.split import Batch, stack
 from qfw.qpi.errors import LimitExceeded
-from qfw.toolchain.formats.pennylane_dynamic import measurement_id
+from qfw.toolchain.formats.pennylane_dynamic import measurement_id, values_of
 
 Counts = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]  # packed shots -> which of them count
 
@@ -129,8 +129,8 @@ def value_key(value: Any, operations: Sequence[Any]) -> tuple[Any, ...] | None:
 def _key(value: Any, numbers: dict[Any, int]) -> tuple[Any, ...] | None:
     if len(value.measurements) > _MAX_KEY:
         return None
-    measured = tuple(numbers[measurement_id(m)] for m in value.measurements)
-    return measured, tuple([(type(v).__name__, v) for _, v in value.items()]) if value.has_processing else ()
+    measured, values = values_of(value, numbers)
+    return measured, tuple([(type(v).__name__, v) for v in values]) if value.has_processing else ()
 
 
 class Outcomes:
