@@ -22,7 +22,7 @@ from qfw.qpm.plugins.aer import dynamic
 
 MAX_MATRIX_QUBITS = 8
 
-Angle = tuple[float, float, int | Var | None]  # offset, scale, parameter (variables are of dynamic programs alone)
+Angle = tuple[float, float, int | None]  # offset, scale, parameter
 
 # Names that differ from the gate table's; every other name is asked for as it is.
 RENAMED = {"U": "u"}
@@ -195,8 +195,6 @@ def controlled(matrix: NDArray[np.complex128], controls: int) -> NDArray[np.comp
 def value_of(angle: Angle, row: NDArray[np.float64]) -> float:
     """An angle for one row of bindings."""
     offset, scale, parameter = angle
-    if isinstance(parameter, Var):
-        raise Unsupported("Aer's circuits have no variables")
     return offset if parameter is None else offset + scale * float(row[parameter])
 
 
