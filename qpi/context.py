@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 from qfw._core import qpi as native
 from qfw.qpi.device import Device
-from qfw.qpi.errors import InvalidArgument
+from qfw.qpi.errors import InvalidArgument, Unsupported
 from qfw.qpi.events import EventQueue
 from qfw.qpi.jobs import Job, JobInfo
 from qfw.qpi.mesh import AllMesh, Mesh
@@ -48,7 +48,7 @@ def _embedded() -> native.Context:
 class Context:
     """One session; made by `connect`. Close it, or use it as a context manager. Its methods are thread-safe."""
 
-    def __init__(self, native: native.Context, where: str, timeout: float) -> None:
+    def __init__(self, native: native.Context, where: str | None = None, timeout: float = 10.0) -> None:
         self._native = native
         self._where = where  # as given to connect(), or found
         self._timeout = timeout
@@ -150,8 +150,11 @@ class Context:
         """A job of this runtime, whoever submitted it; opens a session of its own.
 
         Raises:
+            Unsupported: this context was not made by `connect`.
             NotFound: the runtime does not remember it. An embedded runtime remembers those of its own process alone.
         """
+        if self._where is None:
+            raise Unsupported("jobs are attached to through a context that connect() made")
         session = connect(self._where, timeout=self._timeout)
         try:
             return Job(session, job_id)
