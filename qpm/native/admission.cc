@@ -9,6 +9,8 @@
 namespace qfw::qpm {
 namespace {
 
+constexpr size_t kMaxOptionBytes = 1 << 20;  // of one value: a packed noise model may be this large
+
 [[noreturn]] void refuse(ErrorCode code, const DeviceInfo& info, const std::string& words) {
   throw Error(code, words + " (device '" + info.name + "')");
 }
@@ -95,6 +97,10 @@ void check_task(const DeviceInfo& info, const Task& task) {
   check_outputs(info, task);
   check_observables(info, task);
   for (const auto& [key, value] : task.options) {
+    if (value.size() > kMaxOptionBytes)
+      refuse(ErrorCode::kLimitExceeded, info,
+             "option '" + key + "' of " + std::to_string(value.size()) + " bytes; at most " +
+                 std::to_string(kMaxOptionBytes) + " are allowed");
     if (info.options.count(key)) continue;
     std::string known;
     for (const auto& [name, help] : info.options) known += (known.empty() ? "" : ", ") + name;

@@ -24,6 +24,7 @@ from qiskit_aer.noise import (
     depolarizing_error,
 )
 
+from qfw import qpi
 from qfw.program import errors
 from qfw.qpi.adapters.qiskit import noise
 from qfw.qpm.plugins.aer import noise as plugin
@@ -180,6 +181,14 @@ def test_texts_that_are_no_model(text: str, error: type[Exception], says: str) -
 def test_what_cannot_be_packed(given: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         noise.noise_text(given)
+
+
+def test_an_option_is_bounded_at_the_runtime_too(aer: QFWBackend) -> None:
+    program = qpi.Builder(1, 1)
+    program.measure(0, 0)
+    task = qpi.Task(program.finish(), options={"noise_model": " " * (noise.MAX_TEXT + 1)})
+    with pytest.raises(errors.LimitExceeded, match="'noise_model' of 1048577 bytes; at most 1048576"):
+        aer.context.mesh("aer").run(task, timeout=60)
 
 
 def test_recent_models_are_remembered() -> None:
