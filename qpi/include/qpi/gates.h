@@ -50,7 +50,9 @@ enum qpi_gate {
   QPI_CCZ = 44,
   QPI_CSWAP = 45,
   QPI_ISING_XY = 46,
-  QPI_ROT = 47
+  QPI_ROT = 47,
+  QPI_SISWAP = 48,
+  QPI_SISWAPDG = 49
 };
 
 #endif
