@@ -26,9 +26,10 @@ program::Hash hash_of(const std::string& bytes) {
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<Runtime> runtime, const wire::Limits& limits, Outbox::Write write)
+Connection::Connection(std::shared_ptr<Runtime> runtime, const wire::Limits& limits, Outbox::Write write, Abort abort)
     : runtime_(std::move(runtime)),
       limits_(limits),
+      abort_(std::move(abort)),
       programs_(limits.program_bytes),
       outbox_(limits, std::move(write), [this](bool pressed) {
         if (session_) session_->pause(pressed);
@@ -39,6 +40,12 @@ Connection::~Connection() { close(); }
 void Connection::close() {
   outbox_.close();
   if (session_) session_->leave();
+}
+
+void Connection::finish(const Failure& reason) {
+  pb::ServerMessage out;
+  wire::put(reason, *out.mutable_failure());
+  outbox_.finish(out);
 }
 
 bool Connection::handle(const pb::ClientMessage& m) {
@@ -90,6 +97,7 @@ bool Connection::handle(const pb::ClientMessage& m) {
         broken("a message of no known kind");
     }
     outbox_.drain(true);
+    check_taken();
     return true;
   } catch (const Error& e) {
     failure = Failure::of(e);
@@ -299,6 +307,17 @@ void Connection::submit(const pb::Submit& submit) {
     for (auto [id, stream] : ids) bad.push_back({id, stream, Result{Failure::of(e)}, now_ns()});
     refuse(std::move(bad));
   }
+}
+
+// A client that keeps to its window never has more answers waiting than that; one that sends on and on without taking
+// what it was answered is cut off.
+void Connection::check_taken() {
+  const size_t waiting = outbox_.waiting(), allowed = 2 * size_t{runtime_->options().window} + 1024;
+  if (waiting <= allowed) return;
+  if (abort_) abort_();
+  throw Error(ErrorCode::kResourceExhausted, std::to_string(waiting) +
+                                                 " answers wait for a client that goes on sending; allowed at most " +
+                                                 std::to_string(allowed));
 }
 
 }  // namespace qfw::qpm

@@ -32,13 +32,17 @@ namespace qfw::qpm {
 
 class Connection {
  public:
-  Connection(std::shared_ptr<Runtime> runtime, const wire::Limits& limits, Outbox::Write write);
+  // Breaks the connection off: what blocks in Write, or would, fails at once.
+  using Abort = std::function<void()>;
+
+  Connection(std::shared_ptr<Runtime> runtime, const wire::Limits& limits, Outbox::Write write, Abort abort = nullptr);
   ~Connection();  // closes the session
 
   // False: the session has ended, by Bye or because the client broke the contract (it was told).
   bool handle(const api::v1::ClientMessage& message);
 
   void write_until_closed() { outbox_.run(); }  // the writer thread's whole life
+  void finish(const Failure& reason);           // tells the client so after all completions; ends the writer
   void close();                                 // cancels what is unfinished; ends the writer
 
  private:
@@ -53,6 +57,7 @@ class Connection {
   void subscribe(const api::v1::Subscribe& wanted);
   void chunk(const api::v1::ArrayChunk& chunk);
   void submit(const api::v1::Submit& submit);
+  void check_taken();
   void send_devices();
   void attach(const api::v1::AttachJob& attach);
   void send_jobs(const api::v1::QueryJobs& query);
@@ -64,6 +69,7 @@ class Connection {
 
   std::shared_ptr<Runtime> runtime_;
   const wire::Limits limits_;
+  const Abort abort_;
   std::shared_ptr<LocalSession> session_;
   Lru<program::Hash, Known, program::HashKey> programs_;
 

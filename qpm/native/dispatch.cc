@@ -145,21 +145,25 @@ void Dispatcher::open_session(SessionId id, double weight) {
   sessions_.emplace(id, std::move(s));
 }
 
-void Dispatcher::close_session(SessionId id, Actions& out) {
+void Dispatcher::abandon(SessionId id, const Failure& failure, Actions& out) {
   Session* s = find_session(id);
   if (!s) return;
   for (auto& [stream_id, stream] : s->streams)
     for (auto& [key, lane] : stream.lanes)
-      while (Ticket* t = lane->head()) end(*t, cancelled(), out);
+      while (Ticket* t = lane->head()) end(*t, failure, out);
   std::vector<TicketPtr> left;  // running, or queued in a stream that was closed while its head ran
   for (auto& [task, ticket] : s->tickets) left.push_back(ticket);
   for (auto& ticket : left) {
     if (ticket->state == Ticket::State::kQueued) {
-      end(*ticket, cancelled(), out);
+      end(*ticket, failure, out);
     } else {
       out.stop.push_back(ticket);
     }
   }
+}
+
+void Dispatcher::close_session(SessionId id, Actions& out) {
+  abandon(id, cancelled(), out);
   sessions_.erase(id);
   for (auto& d : devices_) d->shares.erase(id);
 }

@@ -78,8 +78,9 @@ class Dispatcher {
   void add_device(DeviceId device, std::string name, uint32_t capacity);
   void set_device_status(DeviceId device, DeviceStatus status, const std::string& reason, Actions& out);
 
-  void open_session(SessionId session, double weight = 1.0);  // throws kResourceExhausted
-  void close_session(SessionId session, Actions& out);        // queued tasks fail, running ones are stopped
+  void open_session(SessionId session, double weight = 1.0);              // throws kResourceExhausted
+  void close_session(SessionId session, Actions& out);                    // queued tasks fail, running ones are stopped
+  void abandon(SessionId session, const Failure& failure, Actions& out);  // the same, but the session stays
   // A paused session's tasks stay queued (its client does not take its results).
   void pause_session(SessionId session, bool paused, Actions& out);
 

@@ -26,6 +26,7 @@ uint64_t weight(const Completion& c) {
 
 Outbox::Outbox(const wire::Limits& limits, Write write, Pressure pressure)
     : limits_(limits), write_(std::move(write)), pressure_(std::move(pressure)) {}
+Outbox::~Outbox() = default;
 
 void Outbox::push(std::vector<Completion>&& completions, bool wake) {
   bool press = false;
@@ -135,11 +136,24 @@ void Outbox::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      filled_.wait(lock, [this] { return closed_ || !waiting_.empty() || !events_.empty(); });
+      filled_.wait(lock, [this] { return closed_ || last_ || !waiting_.empty() || !events_.empty(); });
       if (closed_) return;
+      if (waiting_.empty() && events_.empty()) break;
     }
     drain();
   }
+  send(*last_);
+}
+
+void Outbox::finish(const pb::ServerMessage& last) {
+  std::lock_guard lock(mutex_);
+  if (!last_) last_ = std::make_unique<pb::ServerMessage>(last);
+  filled_.notify_all();
+}
+
+size_t Outbox::waiting() const {
+  std::lock_guard lock(mutex_);
+  return waiting_.size();
 }
 
 void Outbox::close() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -27,6 +28,7 @@ class Outbox {
   using Pressure = std::function<void(bool)>;
 
   Outbox(const wire::Limits& limits, Write write, Pressure pressure);
+  ~Outbox();
 
   void push(std::vector<Completion>&& completions, bool wake = true);  // never blocks
   void push(
@@ -35,8 +37,10 @@ class Outbox {
 
   // Sends what waits, on this thread. Small only: does nothing when there is much of it.
   void drain(bool small_only = false);
-  void run();    // drains until close(): the writer thread
-  void close();  // what waits is dropped
+  void run();                                       // drains until close(): the writer thread
+  void finish(const api::v1::ServerMessage& last);  // run() sends what waits, then this, and ends
+  void close();                                     // what waits is dropped
+  size_t waiting() const;                           // completions
 
  private:
   bool take(std::vector<Completion>& batch);
@@ -53,13 +57,14 @@ class Outbox {
   std::mutex write_mutex_;  // one writer at a time; taken before mutex_
   bool broken_ = false;     // under write_mutex_
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable filled_;
   std::deque<Completion> waiting_;
   std::deque<Event> events_;
   uint64_t bytes_ = 0;
   bool pressed_ = false;
   bool closed_ = false;
+  std::unique_ptr<api::v1::ServerMessage> last_;
 
   // Reports are made one at a time, each of the latest state: one that comes late must not overrule its successor.
   // Recursive, since a report may let tasks fail, whose completions come back here.

@@ -341,6 +341,26 @@ void Runtime::watch_deadlines() {
   }
 }
 
+void Runtime::drain() {
+  if (!draining_.exchange(true)) emit(event_of(DeviceStatus::kDraining, "the runtime is being stopped"));
+}
+
+void Runtime::abandon(const Failure& failure) {
+  Dispatcher::Actions actions;
+  Batch batch(*this);
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [id, session] : sessions_) dispatcher_.abandon(id, failure, actions);
+    in_flight_ += actions.start.size();
+  }
+  for (const auto& t : actions.stop) {  // before what was queued behind it
+    Result result;
+    result.failure = failure;
+    batch.complete(std::static_pointer_cast<Job>(t), std::move(result));
+  }
+  perform(actions, batch);
+}
+
 void Runtime::stop() {
   if (::getpid() != process_) return;
   std::lock_guard once(stop_mutex_);

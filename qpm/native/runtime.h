@@ -70,6 +70,11 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   std::vector<JobInfo> jobs(std::span<const std::string> ids);  // none: all; unknown ones are left out
   void forget_job(const std::string& id);                       // throws kNotFound
 
+  // The two steps of a graceful end: from now on every new task is refused (kUnavailable, transient); what is
+  // unfinished completes with `failure`, whether or not its device has let go of it.
+  void drain();
+  void abandon(const Failure& failure);
+
   // Cancels what is unfinished, completes it, and ends every thread and device. Idempotent.
   void stop();
 
@@ -123,6 +128,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   const std::shared_ptr<JobTable> table_;
   SessionId next_session_ = 1;
   bool stopping_ = false;
+  std::atomic<bool> draining_{false};
   std::mutex stop_mutex_;
   bool stopped_ = false;
 

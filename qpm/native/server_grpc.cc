@@ -5,8 +5,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <map>
 #include <mutex>
-#include <set>
 #include <thread>
 
 #include "qfw/qpm/api/v1/runtime.grpc.pb.h"
@@ -17,6 +18,10 @@ namespace qfw::qpm {
 namespace {
 
 namespace pb = api::v1;
+using namespace std::chrono_literals;
+
+constexpr auto kFarewell = 2s;  // for clients to take their last completions
+
 using Stream = grpc::ServerReaderWriter<pb::ServerMessage, pb::ClientMessage>;
 
 class Service final : public pb::Runtime::Service {
@@ -27,17 +32,22 @@ class Service final : public pb::Runtime::Service {
   grpc::Status Session(grpc::ServerContext* context, Stream* stream) override {
     if (!enter(context)) return {grpc::StatusCode::UNAVAILABLE, "the runtime is being stopped"};
     {
-      Connection connection(runtime_, limits_, [context, stream](const pb::ServerMessage& message, bool more) {
-        grpc::WriteOptions options;
-        if (more) options.set_buffer_hint();
-        if (stream->Write(message, options)) return true;
-        context->TryCancel();  // so that the reader ends as well
-        return false;
-      });
+      Connection connection(
+          runtime_, limits_,
+          [context, stream](const pb::ServerMessage& message, bool more) {
+            grpc::WriteOptions options;
+            if (more) options.set_buffer_hint();
+            if (stream->Write(message, options)) return true;
+            context->TryCancel();  // so that the reader ends as well
+            return false;
+          },
+          [context] { context->TryCancel(); });
+      add(context, &connection);
       std::thread writer([&connection] { connection.write_until_closed(); });
       pb::ClientMessage message;
       while (stream->Read(&message) && connection.handle(message)) {
       }
+      add(context, nullptr);
       connection.close();
       writer.join();
     }
@@ -51,32 +61,41 @@ class Service final : public pb::Runtime::Service {
     refusing_ = true;
   }
 
-  void cancel_all() {
-    std::lock_guard lock(mutex_);
-    for (auto* context : contexts_) context->TryCancel();
+  // Tells every client the end, after all of its completions; false when one has not left until then.
+  bool finish(const Failure& reason, std::chrono::steady_clock::time_point until) {
+    std::unique_lock lock(mutex_);
+    for (auto& [context, connection] : connections_)
+      if (connection) connection->finish(reason);
+    return left_.wait_until(lock, until, [this] { return connections_.empty(); });
   }
 
-  bool idle() {
+  void cancel_all() {
     std::lock_guard lock(mutex_);
-    return contexts_.empty();
+    for (auto& [context, connection] : connections_) context->TryCancel();
   }
 
  private:
   bool enter(grpc::ServerContext* context) {
     std::lock_guard lock(mutex_);
     if (refusing_) return false;
-    contexts_.insert(context);
+    connections_[context] = nullptr;
     return true;
+  }
+  void add(grpc::ServerContext* context, Connection* connection) {
+    std::lock_guard lock(mutex_);
+    connections_[context] = connection;
   }
   void leave(grpc::ServerContext* context) {
     std::lock_guard lock(mutex_);
-    contexts_.erase(context);
+    connections_.erase(context);
+    left_.notify_all();
   }
 
   std::shared_ptr<Runtime> runtime_;
   const wire::Limits limits_;
   std::mutex mutex_;
-  std::set<grpc::ServerContext*> contexts_;
+  std::condition_variable left_;
+  std::map<grpc::ServerContext*, Connection*> connections_;  // null: not there yet, or leaving
   bool refusing_ = false;
 };
 
@@ -90,6 +109,7 @@ struct GrpcServer::Impl {
   std::string address, tls_address;
   std::mutex mutex;
   bool stopped = false;
+  std::atomic<bool> hurried{false};
 };
 
 GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits,
@@ -126,15 +146,23 @@ GrpcServer::~GrpcServer() { stop(0.0); }
 const std::string& GrpcServer::address() const noexcept { return impl_->address; }
 const std::string& GrpcServer::tls_address() const noexcept { return impl_->tls_address; }
 
+void GrpcServer::hurry() noexcept { impl_->hurried = true; }
+
 void GrpcServer::stop(double grace_s) {
   std::lock_guard once(impl_->mutex);
   if (std::exchange(impl_->stopped, true)) return;
   impl_->service.refuse();
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(grace_s);
-  for (;;) {
-    const RuntimeStats s = impl_->runtime->stats();
-    if (s.queued + s.running == 0 || std::chrono::steady_clock::now() >= end) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  if (grace_s > 0) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(grace_s);
+    impl_->runtime->drain();
+    for (;;) {
+      const RuntimeStats s = impl_->runtime->stats();
+      if (s.queued + s.running == 0 || impl_->hurried || std::chrono::steady_clock::now() >= end) break;
+      std::this_thread::sleep_for(5ms);
+    }
+    impl_->runtime->abandon({ErrorCode::kUnavailable, "the runtime was stopped before the task was done", true, 1.0});
+    impl_->service.finish({ErrorCode::kUnavailable, "the runtime was stopped", true, 1.0},
+                          std::chrono::steady_clock::now() + kFarewell);
   }
   impl_->service.cancel_all();
   impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));

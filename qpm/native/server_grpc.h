@@ -26,8 +26,10 @@ class GrpcServer {
   const std::string& address() const noexcept;
   const std::string& tls_address() const noexcept;  // with the port that was bound; "": none
 
-  // Refuses new sessions, gives unfinished tasks `grace_s` seconds, then ends all sessions. Idempotent.
+  // Refuses new sessions and new tasks, gives unfinished ones `grace_s` seconds, completes the rest as kUnavailable
+  // (transient), then ends all sessions; with 0 the sessions end at once and without a word. Idempotent.
   void stop(double grace_s);
+  void hurry() noexcept;  // a stop() under way waits for no task any longer
 
  private:
   struct Impl;

@@ -159,6 +159,8 @@ std::vector<JobPtr> Runtime::admit(const std::shared_ptr<SessionState>& s, std::
       if (known) stream = found->second;
       current = job->stream;
     }
+    if (draining_)
+      job->doom = {ErrorCode::kUnavailable, "the runtime is being stopped and takes no new tasks", true, 1.0};
     if (known) admit(*job, stream.devices);  // an unknown stream is the dispatcher's to refuse
     if (known && stream.job) job->named = stream.job;
     if (job->named && !job->named->placed()) place(*job->named, stream.devices);

@@ -307,7 +307,8 @@ void GrpcSession::receive(pb::ServerMessage& m) {
     case pb::ServerMessage::kWelcome:
       return welcome(m.welcome());
     case pb::ServerMessage::kFailure:
-      return lose(wire::take(m.failure()));
+      lose(wire::take(m.failure()));
+      return wire_->context.TryCancel();  // nothing follows, and the server need not wait for this side
     case pb::ServerMessage::kOpened: {
       std::lock_guard lock(mutex_);
       Failure failure = m.opened().has_failure() ? wire::take(m.opened().failure()) : Failure{};

@@ -256,6 +256,62 @@ TEST_F(ConnectionTest, StreamsAndCancelsOfAnyNumber) {
   EXPECT_FALSE(connection->handle(m));
 }
 
+TEST(SlowClientTest, OneThatFloodsAndNeverReadsIsCutOff) {
+  RuntimeOptions o;
+  o.threads = 1;
+  o.window = 16;
+  auto runtime = Runtime::make(o);
+  auto device = std::make_unique<test::ManualDevice>("manual");
+  auto* manual = device.get();
+  runtime->add_device(std::move(device));
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool aborted = false, blocked = false;
+  const auto this_thread = std::this_thread::get_id();
+  Connection connection(
+      runtime, wire::Limits{},
+      [&](const pb::ServerMessage&, bool) {
+        if (std::this_thread::get_id() == this_thread) return true;
+        std::unique_lock lock(mutex);
+        blocked = true;
+        changed.notify_all();
+        changed.wait(lock, [&] { return aborted; });
+        return false;
+      },
+      [&] {
+        std::lock_guard lock(mutex);
+        aborted = true;
+        changed.notify_all();
+      });
+  pb::ClientMessage m;
+  m.mutable_hello()->set_protocol(1);
+  ASSERT_TRUE(connection.handle(m));
+  m.mutable_open_stream()->set_stream(1);
+  m.mutable_open_stream()->add_devices(0);
+  ASSERT_TRUE(connection.handle(m));
+  m.Clear();
+  *m.mutable_submit()->add_programs() = put(*ghz(2));
+  *m.mutable_submit()->add_tasks() = task(*ghz(2), 1);
+  ASSERT_TRUE(connection.handle(m));
+  std::thread writer([&] { connection.write_until_closed(); });
+  std::thread([&] { manual->end(1); }).join();  // its completion is the first that the client does not take
+  {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, test::kPatience, [&] { return blocked; }));
+  }
+  m.Clear();
+  for (uint64_t i = 0; i < 10; ++i) *m.mutable_submit()->add_tasks() = task(*ghz(2), i);
+  for (auto& t : *m.mutable_submit()->mutable_tasks()) t.set_stream(77);  // not open: each is refused
+  int taken = 0;
+  while (connection.handle(m) && taken < 1000) ++taken;
+  EXPECT_TRUE(aborted);
+  EXPECT_GE(taken, 100);
+  EXPECT_LT(taken, 110) << "two windows and 1024 answers, ten with a message";
+  connection.close();
+  writer.join();
+  runtime->stop();
+}
+
 TEST(SlowClientTest, PausesItsOwnSessionAlone) {
   auto runtime = Runtime::make({.threads = 2});
   runtime->add_statevec();

@@ -177,6 +177,53 @@ TEST_F(GrpcTest, ServerEndingLosesEveryOutstandingTask) {
   for (auto& j : held) manual->give_back(j, {});
 }
 
+TEST_F(GrpcTest, AGracefulStopTakesNothingNewAndFinishesTheRest) {
+  Client c(connect());
+  c.session->open_stream(1, std::vector<DeviceId>{1}, Order::kSequential);
+  c.session->open_stream(2, std::vector<DeviceId>{0}, Order::kParallel);
+  for (TaskId i = 1; i <= 3; ++i) c.submit(counts_task(i, ghz(2)));
+  auto held = manual->take(1);
+  ASSERT_EQ(held.size(), 1u);
+  std::thread stopping([&] { server->stop(600.0); });
+  Failure refusal;
+  for (TaskId i = 100; !refusal; ++i) refusal = c.run(counts_task(i, ghz(2), 10, 2)).failure;
+  EXPECT_EQ(refusal.code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(refusal.transient);
+  manual->give_back(held[0], {});
+  for (TaskId i = 2; i <= 3; ++i) manual->end(i);
+  ASSERT_TRUE(c.wait(3));
+  TaskId next = 0;
+  for (const auto& done : c.take()) {
+    EXPECT_EQ(done.task, ++next);
+    EXPECT_FALSE(done.result.failure) << done.result.failure.message;
+  }
+  stopping.join();
+  EXPECT_THROW(connect(), Error);
+  EXPECT_THROW(c.submit(counts_task(50, ghz(2))), Error);
+}
+
+TEST_F(GrpcTest, AHurriedStopTellsEveryTaskThatItIsNotDone) {
+  Client c(connect());
+  c.session->open_stream(1, std::vector<DeviceId>{1}, Order::kSequential);
+  c.session->open_stream(2, std::vector<DeviceId>{1}, Order::kParallel);
+  for (TaskId i = 1; i <= 9; ++i) c.submit(counts_task(i, ghz(2)));
+  for (TaskId i = 10; i <= 29; ++i) c.submit(counts_task(i, ghz(2), 10, 2));
+  auto held = manual->take(8);  // and never given back before the end
+  std::thread stopping([&] { server->stop(3600.0); });
+  server->hurry();
+  ASSERT_TRUE(c.wait(29));
+  std::set<TaskId> seen;
+  TaskId ordered = 0;
+  for (const auto& done : c.take()) {
+    EXPECT_TRUE(seen.insert(done.task).second);
+    EXPECT_EQ(done.result.failure.code, ErrorCode::kUnavailable);
+    if (done.stream == 1) EXPECT_EQ(done.task, ++ordered);
+  }
+  EXPECT_EQ(seen.size(), 29u);
+  stopping.join();
+  for (auto& j : held) manual->give_back(j, {});
+}
+
 TEST_F(GrpcTest, ClosingASessionCancelsItsTasks) {
   auto c = std::make_unique<Client>(connect());
   c->session->open_stream(1, std::vector<DeviceId>{1}, Order::kParallel);
