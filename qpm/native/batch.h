@@ -21,6 +21,7 @@ struct Runtime::Batch {
   // Takes the job's one completion, unless another thread did.
   void complete(const JobPtr& job, Result&& result) {
     if (job->completed.exchange(true)) return;
+    runtime.held_bytes_.fetch_sub(job->bytes, std::memory_order_relaxed);
     runtime.settle(*job, result);
     (result.failure ? runtime.failed_ : runtime.completed_).fetch_add(1, std::memory_order_relaxed);
     auto at = std::find_if(parts.begin(), parts.end(), [&](const auto& p) { return p.first == job->owner; });

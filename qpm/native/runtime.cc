@@ -18,7 +18,13 @@ namespace qfw::qpm {
 namespace {
 
 constexpr size_t kMaxDevices = 256;
+constexpr uint64_t kMaxQueueBytes = 16ull << 30;
 constexpr double kHelpNs = 200e3;  // a task up to this long may run on a thread that waits
+
+uint64_t memory_bytes() {
+  const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+  return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : kMaxQueueBytes;
+}
 
 Failure failure_of_exception() noexcept {
   try {
@@ -43,11 +49,13 @@ std::shared_ptr<Runtime> Runtime::make(const RuntimeOptions& options) {
 
 Runtime::Runtime(const RuntimeOptions& options)
     : options_(options),
+      max_queue_bytes_(options.max_queue_bytes),
       dispatcher_({options.max_queue, options.max_sessions, 1024}),
       table_(std::make_shared<JobTable>(options.jobs)),
       programs_(options.program_cache_bytes),
       pool_(options.threads) {
   devices_.reserve(kMaxDevices);
+  if (max_queue_bytes_ == 0) max_queue_bytes_ = std::min(kMaxQueueBytes, memory_bytes() / 4);
   std::random_device entropy;
   seed_base_ = (uint64_t{entropy()} << 32) | entropy();
   timer_ = std::thread([this] { watch_deadlines(); });

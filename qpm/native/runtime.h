@@ -30,6 +30,7 @@ struct RuntimeOptions {
   uint32_t max_sessions = 256;
   uint32_t window = 4096;  // unfinished tasks of one session
   uint64_t max_queue = 1'000'000;
+  uint64_t max_queue_bytes = 0;  // of unfinished tasks; 0: a quarter of the memory, at most 16 GiB
   uint32_t max_rows = 1'000'000;
   uint64_t max_shots = 10'000'000;
   uint64_t program_cache_bytes = 256ull << 20;
@@ -103,6 +104,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   struct Batch;
   std::vector<JobPtr> admit(const std::shared_ptr<SessionState>& s, std::vector<Task>&& tasks);
   void admit(Job& job, const std::vector<DeviceId>& devices);
+  void hold(Job& job);
   void perform(Dispatcher::Actions& actions, Batch& batch, JobPtr* next = nullptr);
   void enqueue(std::vector<JobPtr>&& jobs);
   void flush_before_next(Job& job, Batch& batch);
@@ -116,6 +118,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
 
   const RuntimeOptions options_;
   const int process_ = ::getpid();  // a child of fork() has none of the threads
+  uint64_t max_queue_bytes_;
 
   mutable std::mutex mutex_;  // dispatcher, run queue, devices
   Dispatcher dispatcher_;
@@ -139,6 +142,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   Lru<program::Hash, program::ProgramPtr, program::HashKey> programs_;
 
   std::atomic<uint64_t> submitted_{0}, completed_{0}, failed_{0}, seeds_{0};
+  std::atomic<uint64_t> held_bytes_{0};  // by unfinished tasks
   uint64_t seed_base_ = 0;
 
   std::condition_variable timer_wake_;

@@ -20,6 +20,8 @@ namespace {
 namespace pb = api::v1;
 using namespace std::chrono_literals;
 
+int milliseconds(double seconds) { return static_cast<int>(seconds * 1e3); }
+
 constexpr auto kFarewell = 2s;  // for clients to take their last completions
 
 using Stream = grpc::ServerReaderWriter<pb::ServerMessage, pb::ClientMessage>;
@@ -113,7 +115,7 @@ struct GrpcServer::Impl {
 };
 
 GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits,
-                       const TlsListen& tls)
+                       const TlsListen& tls, const Keepalive& keepalive)
     : impl_(std::make_unique<Impl>(std::move(runtime), limits)) {
   if (!address.starts_with("unix:"))
     throw Error(ErrorCode::kInvalidArgument, "cannot listen on " + address + " without TLS; only on unix:/path");
@@ -127,7 +129,12 @@ GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& addr
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  // The argument's text is "grpc.http2.min_ping_interval_without_data_ms"; another spelling is ignored, and clients
+  // that ping an idle connection are then sent away.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, milliseconds(keepalive.permit_s));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(keepalive.ping_s));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(keepalive.ping_s / 2));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   impl_->server = builder.BuildAndStart();
   const std::string both = address + (tls.address.empty() ? "" : " and " + tls.address);

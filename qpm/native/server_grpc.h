@@ -15,12 +15,17 @@ struct TlsListen {
   TlsFiles files;
 };
 
+struct Keepalive {
+  double permit_s = 10.0;  // clients may ping an idle connection so often
+  double ping_s = 60.0;    // between pings of a silent client; one that does not answer for half as long again is gone
+};
+
 class GrpcServer {
  public:
   // Listens on "unix:/path" (the socket gets mode 0600), and on `tls`. Never on a network address without TLS. Throws
   // kUnavailable, kInvalidArgument, kPermissionDenied.
   GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits = {},
-             const TlsListen& tls = {});
+             const TlsListen& tls = {}, const Keepalive& keepalive = {});
   ~GrpcServer();
 
   const std::string& address() const noexcept;

@@ -140,6 +140,22 @@ void Runtime::admit(Job& job, const std::vector<DeviceId>& devices) {
   if (able.size() != devices.size()) job.devices = std::move(able);
 }
 
+// Books the memory that a task keeps until it has completed; one that there is no room for is doomed.
+void Runtime::hold(Job& job) {
+  const Task& t = job.work;
+  uint64_t bytes = sizeof(Job) + 64 + t.bindings.values.size() * sizeof(double);
+  for (const auto& sum : t.observables)
+    for (const auto& term : sum.terms) bytes += sizeof(term) + term.factors.size() * sizeof(term.factors[0]);
+  const uint64_t before = held_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  job.bytes = bytes;
+  if (before + bytes <= max_queue_bytes_) return;
+  held_bytes_.fetch_sub(std::exchange(job.bytes, 0), std::memory_order_relaxed);
+  job.doom = {ErrorCode::kResourceExhausted,
+              "a task of " + std::to_string(bytes) + " bytes; unfinished tasks hold " + std::to_string(before) +
+                  " of the runtime's " + std::to_string(max_queue_bytes_),
+              true, 0.1};
+}
+
 std::vector<JobPtr> Runtime::admit(const std::shared_ptr<SessionState>& s, std::vector<Task>&& tasks) {
   const uint64_t arrived = now_ns();
   std::vector<JobPtr> jobs;
@@ -161,6 +177,7 @@ std::vector<JobPtr> Runtime::admit(const std::shared_ptr<SessionState>& s, std::
     }
     if (draining_)
       job->doom = {ErrorCode::kUnavailable, "the runtime is being stopped and takes no new tasks", true, 1.0};
+    hold(*job);
     if (known) admit(*job, stream.devices);  // an unknown stream is the dispatcher's to refuse
     if (known && stream.job) job->named = stream.job;
     if (job->named && !job->named->placed()) place(*job->named, stream.devices);
@@ -197,6 +214,7 @@ void Runtime::submit(const std::shared_ptr<SessionState>& s, std::vector<Task>&&
     if (s->closed || stopping_) {
       s->outstanding.fetch_sub(n);
       s->outstanding.notify_all();
+      for (const auto& job : jobs) held_bytes_.fetch_sub(job->bytes, std::memory_order_relaxed);
       throw Error(ErrorCode::kClosed, "the session was closed");
     }
     for (auto& job : jobs) {

@@ -203,6 +203,31 @@ TEST_F(RuntimeTest, WindowIsKept) {
   EXPECT_THROW(c.session->submit({}), Error);
 }
 
+TEST(RuntimeMemoryTest, TasksBeyondTheBytesAreRefusedUntilOthersEnd) {
+  RuntimeOptions o;
+  o.threads = 1;
+  o.max_queue_bytes = 64 << 10;
+  auto runtime = Runtime::make(o);
+  auto device = std::make_unique<ManualDevice>("manual", 1);
+  auto* manual = device.get();
+  runtime->add_device(std::move(device));
+  {
+    Client c(runtime->session());
+    c.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel);
+    for (TaskId id = 0; id < 20; ++id) c.submit(counts_task(id, ghz(2)));
+    Task big = counts_task(100, ghz(2));
+    big.observables = {{std::vector<program::PauliTerm>(4000, {1.0, {{0, program::Pauli::kZ}}})}};
+    const Failure refused = c.run(big).failure;
+    EXPECT_EQ(refused.code, ErrorCode::kResourceExhausted);
+    EXPECT_TRUE(refused.transient);
+    EXPECT_NE(refused.message.find("of the runtime's 65536"), std::string::npos) << refused.message;
+    for (TaskId id = 0; id < 20; ++id) manual->end(id);
+    ASSERT_TRUE(c.wait(20));
+    for (auto& done : c.take()) EXPECT_FALSE(done.result.failure) << done.result.failure.message;
+  }
+  runtime->stop();
+}
+
 TEST_F(RuntimeTest, MeshSkipsDevicesThatCannot) {
   Client c(runtime->session());
   c.session->open_stream(1, std::vector<DeviceId>{kManual, kStatevec}, Order::kParallel);
