@@ -20,7 +20,9 @@ from qfw.qpi.queues import CompletionQueue
 _KINDS = {None: None, "simulator": True, "qpu": False}
 
 
-def connect(endpoint: str | os.PathLike[str] | None = None, *, timeout: float = 10.0) -> Context:
+def connect(
+    endpoint: str | os.PathLike[str] | None = None, *, timeout: float = 10.0, reconnect: float | None = None
+) -> Context:
     """Opens a session.
 
     Args:
@@ -29,14 +31,20 @@ def connect(endpoint: str | os.PathLike[str] | None = None, *, timeout: float = 
             service. Else the path of an endpoint.json: by its unix socket on the daemon's host, else over TLS
             ($QFW_TRANSPORT: "unix" or "tls").
         timeout: seconds to wait for the daemon.
+        reconnect: seconds to wait for a daemon that was lost, before unfinished tasks fail with ConnectionLost; what
+            is unfinished runs again on the one that comes back, and completes once. 0: not at all. None:
+            $QFW_RECONNECT, else 30 while somebody holds the run's place and 3 when nobody does.
 
     Raises:
         Unavailable: nothing answers there. PermissionDenied: no certificate that it takes.
         InvalidArgument: several runs are live; the message lists them.
         WaitTimeout, ProtocolError
     """
+    if reconnect is not None and not 0 <= reconnect < float("inf"):
+        raise InvalidArgument(f"reconnect is {reconnect}; allowed: seconds from 0, or None")
     where = (native.find_endpoint() or "embedded") if endpoint is None else os.fspath(endpoint)
-    return Context(_embedded() if where == "embedded" else native.Context.connect(where, timeout), where, timeout)
+    made = _embedded() if where == "embedded" else native.Context.connect(where, timeout, reconnect)
+    return Context(made, where, timeout)
 
 
 def _embedded() -> native.Context:

@@ -1,7 +1,8 @@
 """qpmd: a runtime with its plugins behind two unix sockets, and with `--listen` on two ports with mutual TLS.
 
 `runtime.sock` is the Runtime service (C++), `control.sock` the control services (Python). The daemon writes
-`endpoint.json` when both are ready, and on SIGTERM takes no more, lets what runs end, and leaves nothing behind.
+`endpoint.json` when both are ready. On SIGTERM it takes no new tasks, finishes what it has within `--drain` seconds,
+completes the rest as Unavailable, and leaves nothing behind; a second SIGTERM cuts that short.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from qfw.qpm.listen import Listen, client_files, port_of, server_files
 from qfw.qpm.services import tls
 from qfw.qpm.services.resource import ResourceService
 
-DRAIN_SECONDS = 5.0
 TICK_SECONDS = 1.0
 MAX_THREADS = 4096
+MAX_DRAIN = 86400.0
 SERVING = ("online", "starting", "busy")
 
 log = logging.getLogger("qfw.qpm.daemon")
@@ -43,11 +44,14 @@ log = logging.getLogger("qfw.qpm.daemon")
 class Daemon:
     """One daemon: construct, `await serve()`; `stop()` may be called from a signal handler."""
 
-    def __init__(self, run: runs.Run, threads: int, listen: Listen | None = None) -> None:
+    def __init__(
+        self, run: runs.Run, threads: int, listen: Listen | None = None, drain: float = runs.DRAIN_SECONDS
+    ) -> None:
         from qfw._core.qpm import Runtime
 
         self.run = run
         self.listen = listen
+        self.drain = drain
         self._control_tls = ""
         self.runtime_socket, self.control_socket = runs.socket_paths(run)
         self.runtime: Any = Runtime(threads=threads)
@@ -58,7 +62,9 @@ class Daemon:
         self._server: Any = None
 
     def stop(self) -> None:
-        """Begins the graceful end."""
+        """Begins the graceful end; the second time, ends it at once: unfinished tasks are given up."""
+        if self._stopping.is_set() and self._server is not None:
+            self._server.hurry()
         self._stopping.set()
 
     async def serve(self) -> None:
@@ -98,7 +104,8 @@ class Daemon:
     def _record_process(self) -> None:
         process = runs.Process.of(os.getpid())
         assert process is not None
-        runs.write_json(self.run.process_file, {**asdict(process), "socket_dir": str(self.runtime_socket.parent)})
+        sockets = str(self.runtime_socket.parent)
+        runs.write_json(self.run.process_file, {**asdict(process), "socket_dir": sockets, "drain": self.drain})
 
     def _endpoint(self) -> endpoint_pb2.Endpoint:
         return endpoint_pb2.Endpoint(
@@ -148,15 +155,15 @@ class Daemon:
         self.run.endpoint_file.unlink(missing_ok=True)
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
-            await asyncio.to_thread(self._server.stop, DRAIN_SECONDS)
+            await asyncio.to_thread(self._server.stop, self.drain)
         await asyncio.to_thread(self.runtime.stop)
         await asyncio.to_thread(self.host.stop)
         await self._control.stop(1.0)
         self.run.remove()
 
 
-async def _serve(run: runs.Run, threads: int, listen: Listen | None) -> None:
-    daemon = Daemon(run, threads, listen)
+async def _serve(run: runs.Run, threads: int, listen: Listen | None, drain: float) -> None:
+    daemon = Daemon(run, threads, listen, drain)
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, daemon.stop)
@@ -172,10 +179,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if not 0 <= args.threads <= MAX_THREADS:
             raise InvalidArgument(f"--threads {args.threads}: 0 to {MAX_THREADS}")
+        if not 0 <= args.drain <= MAX_DRAIN:
+            raise InvalidArgument(f"--drain {args.drain}: 0 to {MAX_DRAIN} seconds")
         run = _run(args)
         lock = args.lock_fd if args.lock_fd >= 0 else runs.take_lock(run)
         os.set_inheritable(lock, False)
-        asyncio.run(_serve(run, args.threads, Listen.parse(args.listen) if args.listen else None))
+        listen = Listen.parse(args.listen) if args.listen else None
+        asyncio.run(_serve(run, args.threads, listen, args.drain))
     except (QfwError, OSError) as error:
         print(f"qpmd: {error}", file=sys.stderr)
         return 1
@@ -199,6 +209,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0: the CPUs of this process")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    parser.add_argument(
+        "--drain", type=float, default=runs.DRAIN_SECONDS, help="seconds that unfinished tasks get at the end"
+    )
     parser.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)  # taken by the parent
     return parser.parse_args(argv)
 

@@ -3,8 +3,8 @@
     python -m qfw.qpm.run setup|teardown|env|list
 
 A run is a directory `<base>/qfw/<run id>` (mode 0700) with `lock` (held by the daemon while it lives), `qpmd.json`
-(its process), `endpoint.json` (where its services are, present while they are ready), the sockets, `workers/`, and
-with `setup --tcp` the certificates in `tls/`.
+(its process), `supervisor.json` (its parent's, with `setup --restart`), `endpoint.json` (where its services are,
+present while they are ready), the sockets, `workers/`, and with `setup --tcp` the certificates in `tls/`.
 <base> is $XDG_RUNTIME_DIR where that is a directory, else ${TMPDIR:-/tmp}/qfw-<uid>. Logs are apart, in
 ${XDG_STATE_HOME:-~/.local/state}/qfw/<run id>.
 """
@@ -33,6 +33,7 @@ from typing import Any
 from qfw.program.errors import InvalidArgument, NotFound, PermissionDenied, QfwError, Unavailable
 
 ENDPOINT = "endpoint.json"
+DRAIN_SECONDS = 5.0  # for unfinished tasks at a graceful end
 MAX_SOCKET_PATH = 100
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -102,6 +103,10 @@ class Run:
         return self.path / "qpmd.json"
 
     @property
+    def supervisor_file(self) -> Path:
+        return self.path / "supervisor.json"
+
+    @property
     def workers(self) -> Path:
         return self.path / "workers"
 
@@ -137,6 +142,14 @@ class Run:
         """The daemon's process as it recorded itself."""
         return _read_process(self.process_file)
 
+    def supervisor(self) -> Process | None:
+        """The process that starts the daemon again when it dies; None where nobody does."""
+        return _read_process(self.supervisor_file)
+
+    def drain_seconds(self) -> float:
+        """How long the daemon gives unfinished tasks when it is told to end."""
+        return float((_read_json(self.process_file) or {}).get("drain", DRAIN_SECONDS))
+
     def worker_processes(self) -> list[Process]:
         """The worker processes that the daemon recorded and that still run."""
         found = [_read_process(p) for p in sorted(self.workers.glob("*.json"))]
@@ -152,7 +165,7 @@ class Run:
         sockets = self.socket_dir()
         if sockets != self.path and sockets.name.startswith("qfw-") and _owned(sockets):
             shutil.rmtree(sockets, ignore_errors=True)
-        for file in (self.endpoint_file, self.process_file, *self.path.glob("*.sock")):
+        for file in (self.endpoint_file, self.process_file, self.supervisor_file, *self.path.glob("*.sock")):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.workers, ignore_errors=True)
 

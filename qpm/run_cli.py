@@ -13,10 +13,22 @@ import sys
 import time
 
 from qfw.program.errors import InvalidArgument, QfwError, Unavailable
-from qfw.qpm.run import Run, base_dir, find, new_run_id, private_dir, require, run_at, run_of, runs, take_lock
+from qfw.qpm.run import (
+    DRAIN_SECONDS,
+    Run,
+    base_dir,
+    find,
+    new_run_id,
+    private_dir,
+    require,
+    run_at,
+    run_of,
+    runs,
+    take_lock,
+)
 
 STARTUP_TIMEOUT = 40.0
-GRACE = 10.0
+GRACE = 5.0  # beyond the time that unfinished tasks get, before SIGKILL
 LOG_TAIL = 25
 
 
@@ -41,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     setup.add_argument(
         "--tls-hours", type=float, help="how long certificates are good for; default: the job, or a week"
     )
+    setup.add_argument("--restart", action="store_true", help="start the daemon again when it dies")
+    setup.add_argument(
+        "--drain", type=float, default=DRAIN_SECONDS, help="seconds that unfinished tasks get when the run is ended"
+    )
     setup.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
     setup.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     setup.add_argument("--json", action="store_true", help="print where the run is as JSON")
@@ -48,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     teardown = commands.add_parser("teardown", help="end a run and remove all that is left of it but the logs")
     teardown.add_argument("--run-id", help="default: the current run")
     teardown.add_argument("--all", action="store_true", help="end every run of this user")
-    teardown.add_argument("--grace", type=float, default=GRACE, help="seconds before SIGKILL")
+    teardown.add_argument(
+        "--grace", type=float, help="seconds before SIGKILL; default: those that unfinished tasks get, and 5"
+    )
     teardown.set_defaults(command=_teardown)
     env = commands.add_parser("env", help="print shell commands that make a run the current one")
     env.add_argument("--run-id", help="default: the current run")
@@ -70,8 +88,9 @@ def _setup(args: argparse.Namespace) -> int:
         if args.tcp is not None and not (run.endpoint() or {}).get("runtime_tls"):
             raise InvalidArgument(f"run {run.run_id} is live and not on the network: end it, then start it with --tcp")
     else:
+        end = {"restart": args.restart, "drain": args.drain}
         network = {"tcp": args.tcp, "tls_hours": args.tls_hours}
-        start(run, threads=args.threads, log_level=args.log_level, timeout=timeout, **network)
+        start(run, threads=args.threads, log_level=args.log_level, timeout=timeout, **end, **network)
     devices = _probe(run, timeout)
     if args.json:
         print(json.dumps({**describe(run), "devices": devices}))
@@ -108,11 +127,14 @@ def start(
     timeout: float = STARTUP_TIMEOUT,
     tcp: str | None = None,
     tls_hours: float | None = None,
+    restart: bool = False,
+    drain: float = DRAIN_SECONDS,
 ) -> None:
     """Starts a daemon for `run` in a session of its own and waits until its services are ready.
 
     With `tcp` ("host", "host:port" or "" for this host's name) it listens there too, with fresh certificates that are
-    good for `tls_hours`.
+    good for `tls_hours`. With `restart` a supervisor starts the daemon again when it dies. `drain`: seconds that
+    unfinished tasks get at a graceful end.
 
     Raises Unavailable with the tail of its log when it ends first or `timeout` seconds pass; nothing is left behind.
     """
@@ -124,8 +146,10 @@ def start(
         end_processes(run, grace=0.0)
         run.sweep()
         run.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        argv = [sys.executable, "-m", "qfw.qpm.daemon", "--run-id", run.run_id, "--run-dir", str(run.path)]
+        module = "qfw.qpm.supervisor" if restart else "qfw.qpm.daemon"
+        argv = [sys.executable, "-m", module, "--run-id", run.run_id, "--run-dir", str(run.path)]
         argv += ["--threads", str(threads), "--log-level", log_level, "--lock-fd", str(lock)]
+        argv += ["--drain", str(drain)]
         argv += _listen(run, tcp, tls_hours)
         with open(run.log_file, "ab") as log:
             child = subprocess.Popen(
@@ -234,7 +258,7 @@ def _teardown(args: argparse.Namespace) -> int:
     return 0
 
 
-def clean(run: Run, grace: float) -> bool:
+def clean(run: Run, grace: float | None) -> bool:
     """Ends the daemon and the workers of a run and removes its directory and sockets. True when there was something."""
     if not run.path.is_dir():
         return False
@@ -243,11 +267,17 @@ def clean(run: Run, grace: float) -> bool:
     return True
 
 
-def end_processes(run: Run, grace: float) -> None:
-    """Ends what the run recorded, by number and start time. Raises QfwError when something does not go away."""
+def end_processes(run: Run, grace: float | None) -> None:
+    """Ends what the run recorded, by number and start time; `grace` None: what its tasks get, and GRACE seconds more.
+
+    Raises QfwError when something does not go away.
+    """
+    if grace is None:
+        grace = run.drain_seconds() + GRACE
     workers = run.worker_processes()
-    daemon = run.process()
-    left = [] if daemon is None or daemon.end(grace) else [daemon]
+    supervisor, daemon = run.supervisor(), run.process()
+    # The supervisor first, or it would start another daemon; told to end, it passes that on.
+    left = [p for p in (supervisor, daemon) if p is not None and p.pid != os.getpid() and not p.end(grace)]
     workers = list({*workers, *run.worker_processes()})
     deadline = time.monotonic() + 1.0  # they end by themselves with the daemon
     while any(w.alive() for w in workers) and time.monotonic() < deadline:

@@ -41,8 +41,10 @@ void bind_context(py::module_& m) {
   py::class_<Context, std::shared_ptr<Context>>(m, "Context")
       .def_static(
           "connect",
-          [](const std::string& endpoint, double timeout) { return unlocked(Context::connect(endpoint, timeout)); },
-          "endpoint"_a, "timeout"_a, Unlocked())
+          [](const std::string& endpoint, double timeout, std::optional<double> reconnect) {
+            return unlocked(Context::connect(endpoint, {timeout, reconnect}));
+          },
+          "endpoint"_a, "timeout"_a, "reconnect"_a = py::none(), Unlocked())
       .def_static(
           "over", [](std::shared_ptr<qpm::Session> session) { return unlocked(Context::over(std::move(session))); },
           "session"_a, Unlocked())

@@ -76,7 +76,8 @@ int qpi_connect(const qpi_context_attr* attr, qpi_context** context) {
     need(context, "context") = nullptr;
     const auto a = read(attr, qpi_context_attr QPI_CONTEXT_ATTR_INIT, "qpi_context_attr");
     const double timeout_s = a.timeout_ms < 0 ? 1e9 : a.timeout_ms * 1e-3;
-    *context = new qpi_context{Context::connect(text(a.endpoint), timeout_s)};
+    const auto reconnect_s = a.reconnect_ms < 0 ? std::nullopt : std::optional(a.reconnect_ms * 1e-3);
+    *context = new qpi_context{Context::connect(text(a.endpoint), {timeout_s, reconnect_s})};
     return 0;
   });
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "qpi/native/endpoint.h"
+#include "qpi/native/connect.h"
 
 namespace qfw::qpi {
 namespace {
@@ -26,19 +26,10 @@ const Device& find(const std::vector<Device>& devices, const std::string& name) 
   return *at;
 }
 
-std::shared_ptr<qpm::Session> open_session(const std::string& endpoint, double timeout_s) {
-  if (endpoint == "embedded") return qpm::embedded_session();
-  if (endpoint.rfind("unix:", 0) == 0) return qpm::connect_session(endpoint, {.timeout_s = timeout_s});
-  const auto found = endpoint.empty() ? find_endpoint() : read_endpoint(endpoint);
-  if (!found) return qpm::embedded_session();
-  auto [address, tls] = reach(*found);
-  return qpm::connect_session(address, {.timeout_s = timeout_s, .tls = std::move(tls)});
-}
-
 }  // namespace
 
-std::shared_ptr<Context> Context::connect(const std::string& endpoint, double timeout_s) {
-  return over(open_session(endpoint, timeout_s));
+std::shared_ptr<Context> Context::connect(const std::string& endpoint, const ConnectWish& wish) {
+  return over(open_session(endpoint, wish));
 }
 
 std::shared_ptr<Context> Context::over(std::shared_ptr<qpm::Session> session) {

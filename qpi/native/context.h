@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "qpi/native/connect.h"
 #include "qpi/native/device.h"
 #include "qpi/native/event_queue.h"
 #include "qpi/native/mesh.h"
@@ -26,7 +27,7 @@ class Context {
  public:
   // `endpoint`: "" (search: environment, then the only live run, then embedded), "embedded", "unix:/path", or the
   // path of an endpoint.json. Throws kUnavailable, kTimeout, kProtocol.
-  static std::shared_ptr<Context> connect(const std::string& endpoint = "", double timeout_s = 10.0);
+  static std::shared_ptr<Context> connect(const std::string& endpoint = "", const ConnectWish& wish = {});
   static std::shared_ptr<Context> over(std::shared_ptr<qpm::Session> session);
   ~Context();  // close()
   Context(const Context&) = delete;

@@ -14,6 +14,7 @@
 
 #include "program/native/error.h"
 #include "qfw/qpm/api/v1/endpoint.pb.h"
+#include "qpi/native/connect.h"
 
 namespace qfw::qpi {
 namespace fs = std::filesystem;
@@ -33,6 +34,12 @@ bool locked(const fs::path& file) {
   const bool held = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
   ::close(fd);
   return held;
+}
+
+bool is_here(const Endpoint& endpoint) {
+  char name[HOST_NAME_MAX + 1] = "";
+  ::gethostname(name, sizeof(name) - 1);
+  return endpoint.hostname.empty() || endpoint.hostname == name;
 }
 
 Endpoint named(const std::string& run_id, const char* variable) {
@@ -84,9 +91,7 @@ Reach reach(const Endpoint& endpoint) {
   const std::string wanted = environment("QFW_TRANSPORT");
   if (!wanted.empty() && wanted != "unix" && wanted != "tls")
     throw Error(ErrorCode::kInvalidArgument, "$QFW_TRANSPORT is \"" + wanted + "\"; allowed: unix, tls");
-  char name[HOST_NAME_MAX + 1] = "";
-  ::gethostname(name, sizeof(name) - 1);
-  const bool here = endpoint.hostname.empty() || endpoint.hostname == name;
+  const bool here = is_here(endpoint);
   const bool offered = !endpoint.runtime_tls.empty();
   const bool over_tls = wanted == "tls" || (wanted.empty() && offered && !here);
   if (over_tls && !offered)
@@ -97,6 +102,23 @@ Reach reach(const Endpoint& endpoint) {
     throw Error(ErrorCode::kUnavailable, "the run " + endpoint.run_id + " is on the host " + endpoint.hostname +
                                              " and not on the network; start it with qfw_setup.sh --tcp");
   return {endpoint.runtime, {}};
+}
+
+qpm::Sighting sight(const std::string& endpoint_file) {
+  const fs::path lock = fs::path(endpoint_file).replace_filename("lock");
+  qpm::Sighting seen;
+  std::error_code ignored;
+  seen.gone = !fs::exists(lock, ignored);  // a run that ends takes it along, a daemon that dies does not
+  if (seen.gone) return seen;
+  try {
+    const Endpoint endpoint = read_endpoint(endpoint_file);
+    // Locks of another host's processes do not show everywhere: there the file must do.
+    seen.alive = locked(lock) || !is_here(endpoint);
+    if (seen.alive) seen.address = reach(endpoint).address;
+  } catch (const Error&) {  // not there, or half of it: whoever holds the lock may be about to write it
+    seen.alive = locked(lock);
+  }
+  return seen;
 }
 
 std::vector<std::string> live_runs() {

@@ -130,8 +130,11 @@ void bind_qpm(py::module_& m) {
   py::class_<GrpcServer, std::shared_ptr<GrpcServer>>(m, "Server", "A runtime's service on a socket.")
       .def_property_readonly("address", &GrpcServer::address)
       .def_property_readonly("tls_address", &GrpcServer::tls_address)
-      .def("stop", &GrpcServer::stop, "grace_s"_a = 0.0, py::call_guard<py::gil_scoped_release>(),
-           "Refuses new sessions, gives unfinished tasks `grace_s` seconds, then ends all sessions. Idempotent.");
+      .def("hurry", &GrpcServer::hurry, "A stop() under way waits for no task any longer.")
+      .def(
+          "stop", &GrpcServer::stop, "grace_s"_a = 0.0, py::call_guard<py::gil_scoped_release>(),
+          "Refuses new sessions and tasks, gives unfinished ones `grace_s` seconds, completes the rest as Unavailable, "
+          "then ends all sessions; with 0 at once. Idempotent.");
   runtime
       .def(py::init(&make_runtime), "threads"_a = defaults.threads, "max_sessions"_a = defaults.max_sessions,
            "window"_a = defaults.window, "max_queue"_a = defaults.max_queue, "max_rows"_a = defaults.max_rows,

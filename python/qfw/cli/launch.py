@@ -60,6 +60,8 @@ def setup(argv: Sequence[str] | None = None) -> int:
         "--tcp", metavar="HOST[:PORT]", nargs="?", const="", help="listen on the network, with mutual TLS"
     )
     parser.add_argument("--tls-hours", type=float, help="how long its certificates are good for")
+    parser.add_argument("--restart", action="store_true", help="start the daemon again when it dies")
+    parser.add_argument("--drain", type=float, help="seconds that unfinished tasks get when the run is ended (5)")
     parser.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--no-start-services", action="store_true", help="look at the options, start nothing")
@@ -72,7 +74,9 @@ def setup(argv: Sequence[str] | None = None) -> int:
     if args.profile != "local":
         return _fail(f"--profile {args.profile} is not there yet; 'local' serves applications on this machine", 2)
     command = ["setup", *_chosen(args)]
-    for option in ("threads", "timeout", "tcp", "tls-hours"):
+    if args.restart:
+        command.append("--restart")
+    for option in ("threads", "drain", "timeout", "tcp", "tls-hours"):
         if (value := getattr(args, option.replace("-", "_"))) is not None:
             command += [f"--{option}", str(value)] if value != "" else [f"--{option}"]
     if args.dry_run or args.no_start_services:

@@ -15,9 +15,12 @@ typedef struct qpi_context_attr {
    * an endpoint.json. */
   const char* endpoint;
   int timeout_ms; /* for the daemon to answer */
+  /* How long a lost daemon is waited for, before unfinished tasks fail with QPI_ECONNECTIONLOST; 0: not at all.
+   * Negative: $QFW_RECONNECT (seconds), else 30 s while somebody holds the run's place and 3 s when nobody does. */
+  int reconnect_ms;
 } qpi_context_attr;
 #define QPI_CONTEXT_ATTR_INIT \
-  { sizeof(qpi_context_attr), NULL, 10000 }
+  { sizeof(qpi_context_attr), NULL, 10000, -1 }
 
 /* Opens a session. QPI_EUNAVAILABLE: nothing answers there. QPI_EINVAL: several runs are live. QPI_ETIMEOUT,
  * QPI_EPROTOCOL. */
