@@ -11,17 +11,19 @@ namespace qfw::qpi {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr double kHeld = 30.0;  // seconds to wait for a runtime whose place somebody holds
-constexpr double kFree = 3.0;   // and for one that nobody is known to bring back
+constexpr double kHeld = 30.0;       // seconds to wait for a runtime whose place somebody holds
+constexpr double kPermitted = 10.0;  // a daemon sends clients away that ping more often
+constexpr double kFree = 3.0;        // and for one that nobody is known to bring back
 
-std::optional<double> seconds_of(const char* name) {
+std::optional<double> seconds_of(const char* name, double least = 0.0) {
   const char* text = std::getenv(name);
   if (!text || !*text) return std::nullopt;
   char* end = nullptr;
   const double value = std::strtod(text, &end);
-  if (*end || !std::isfinite(value) || value < 0)
-    throw Error(ErrorCode::kInvalidArgument,
-                std::string("$") + name + " is \"" + text + "\"; a number of seconds from 0 is needed");
+  if (*end || !std::isfinite(value) || value < least)
+    throw Error(ErrorCode::kInvalidArgument, std::string("$") + name + " is \"" + text +
+                                                 "\"; a number of seconds from " +
+                                                 std::to_string(static_cast<int>(least)) + " is needed");
   return value;
 }
 
@@ -29,7 +31,7 @@ std::optional<double> seconds_of(const char* name) {
 qpm::ConnectOptions options_of(const ConnectWish& wish, bool known) {
   qpm::ConnectOptions options;
   options.timeout_s = wish.timeout_s;
-  options.keepalive_s = seconds_of("QFW_KEEPALIVE").value_or(options.keepalive_s);
+  options.keepalive_s = seconds_of("QFW_KEEPALIVE", kPermitted).value_or(options.keepalive_s);
   const auto wanted = wish.reconnect_s ? wish.reconnect_s : seconds_of("QFW_RECONNECT");
   options.reconnect_s = wanted.value_or(known ? kHeld : 0.0);
   options.dead_s = wanted.value_or(kFree);

@@ -1,6 +1,7 @@
 #include "qpm/native/dispatch.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -415,7 +416,8 @@ void Dispatcher::park(Lane& lane) {
     Device& d = device(id);
     Share& sh = share(d, lane.session);
     if (sh.waiting.empty()) {
-      sh.used = std::max(sh.used, d.clock);
+      // One that comes back from idling goes before the many that stand at the same point.
+      if (sh.used <= d.clock) sh.used = std::nextafter(d.clock, -1.0);
       d.waiting.emplace(sh.used, lane.session);
     }
     lane.places.emplace_back(id, sh.waiting.insert(sh.waiting.end(), &lane));

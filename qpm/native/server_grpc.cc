@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 
 int milliseconds(double seconds) { return static_cast<int>(seconds * 1e3); }
 
+constexpr int kKeptTasks = 64;  // a message object keeps the memory of its largest content
 constexpr auto kFarewell = 2s;  // for clients to take their last completions
 
 using Stream = grpc::ServerReaderWriter<pb::ServerMessage, pb::ClientMessage>;
@@ -47,8 +48,8 @@ class Service final : public pb::Runtime::Service {
       add(context, &connection);
       std::thread writer([&connection] { connection.write_until_closed(); });
       pb::ClientMessage message;
-      while (stream->Read(&message) && connection.handle(message)) {
-      }
+      while (stream->Read(&message) && connection.handle(message))
+        if (message.submit().tasks_size() > kKeptTasks) pb::ClientMessage().Swap(&message);
       add(context, nullptr);
       connection.close();
       writer.join();

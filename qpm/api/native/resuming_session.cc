@@ -324,7 +324,9 @@ void ResumingSession::on_lost(uint64_t number, Failure&& why) {
 
 void ResumingSession::on_completions(std::vector<Completion>&& completions) {
   std::vector<Completion> out;
+  std::vector<TaskPtr> done;  // let go without the lock: a large batch takes its time
   out.reserve(completions.size());
+  done.reserve(completions.size());
   {
     Lock lock(mutex_);
     for (auto& c : completions) {
@@ -332,10 +334,11 @@ void ResumingSession::on_completions(std::vector<Completion>&& completions) {
         if (job->second.insert(c.task).second) out.push_back(std::move(c));
         continue;
       }
-      const auto entry = unfinished_.take(c.task);
+      auto entry = unfinished_.take(c.task);
       if (!entry) continue;
       c.result.timing.transfer_ns += entry->sent - entry->submitted;  // the outage belongs to the way there
       out.push_back(std::move(c));
+      done.push_back(std::move(entry->task));
     }
     if (!out.empty()) reconnect_.progress();
     if (unfinished_.has_next()) changed_.notify_all();

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "program/native/error.h"
+#include "qpi/native/connect.h"
 #include "tests/unit/qpi/fake_session.h"
 
 namespace qfw::qpi::testing {
@@ -49,6 +50,24 @@ TEST_F(EndpointTest, NoneWhenNoRunIsLive) {
   EXPECT_FALSE(find_endpoint());
   make("dead", false);
   EXPECT_FALSE(find_endpoint());
+}
+
+TEST_F(EndpointTest, WhatIsSeenOfARunThatWasLost) {
+  const std::string alive = make("alive", true), dead = make("dead", false);
+  auto seen = sight(alive);
+  EXPECT_TRUE(seen.alive && !seen.gone);
+  EXPECT_EQ(seen.address, "unix:/run/alive");
+  fs::remove(alive);  // its daemon starts
+  seen = sight(alive);
+  EXPECT_TRUE(seen.alive && !seen.gone);
+  EXPECT_EQ(seen.address, "");
+  seen = sight(dead);  // killed: the file is still there, the lock is free
+  EXPECT_TRUE(!seen.alive && !seen.gone);
+  EXPECT_EQ(seen.address, "");
+  fs::remove(fs::path(dead).replace_filename("lock"));
+  EXPECT_TRUE(sight(dead).gone);
+  fs::remove_all(fs::path(alive).parent_path());
+  EXPECT_TRUE(sight(alive).gone);
 }
 
 TEST_F(EndpointTest, TheOnlyLiveOne) {

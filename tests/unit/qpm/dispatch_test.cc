@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace qfw::qpm {
@@ -99,6 +100,32 @@ TEST_F(DispatchTest, SessionsTakeTurns) {
       }
   }
   EXPECT_EQ(order, (Ids{100, 200, 101, 201, 102, 202, 103, 203}));
+}
+
+TEST_F(DispatchTest, OneThatComesBackFromIdlingGoesBeforeACrowd) {
+  constexpr SessionId kLast = 11;
+  Dispatcher w{{1000, 20, 4}};
+  Dispatcher::Actions actions;
+  w.add_device(0, "a", 1);
+  const auto give = [&](SessionId session, TaskId task) {
+    auto t = std::make_shared<Ticket>();
+    t->session = session;
+    t->stream = 1;
+    t->task = task;
+    w.submit(t, actions);
+  };
+  for (SessionId s = 1; s <= kLast; ++s) {
+    w.open_session(s);
+    w.open_stream(s, 1, {0}, Order::kParallel);
+    for (TaskId i = 0; i < 10 && s < kLast; ++i) give(s, i);
+  }
+  for (int i = 0; i < 55; ++i) {
+    ASSERT_EQ(actions.start.size(), 1u);
+    const TicketPtr running = std::exchange(actions.start, {})[0];
+    if (i == 15 || i == 38) give(kLast, 100 + i);
+    if (i == 16 || i == 39) EXPECT_EQ(running->session, kLast) << i;
+    w.finished(*running, actions);
+  }
 }
 
 TEST_F(DispatchTest, WeightAndCostDecideTheShare) {

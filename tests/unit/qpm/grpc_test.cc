@@ -37,6 +37,7 @@ class GrpcTest : public ::testing::Test {
     runtime->add_device(std::move(device));
     wire::Limits limits;
     limits.program_bytes = 64 << 10;  // so that programs are forgotten, and put again
+    limits.task_bytes = 4 << 20;
     server = std::make_unique<GrpcServer>(runtime, "unix:" + folder + "/r.sock", limits);
   }
   void TearDown() override {
@@ -155,6 +156,24 @@ TEST_F(GrpcTest, RefusalsAndCancel) {
   for (TaskId i = 0; i < 513; ++i) many.push_back(counts_task(100 + i, ghz(2)));
   EXPECT_THROW(c.session->submit(std::move(many)), Error);
   EXPECT_FALSE(c.run(counts_task(5, ghz(2))).failure);
+}
+
+TEST_F(GrpcTest, WhatIsTooLargeIsRefusedAndTheSessionGoesOn) {
+  Client c(connect());
+  c.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel);
+  program::ProgramBuilder b(1, 1);
+  const uint32_t zero = 0;
+  for (int i = 0; i < 20'000; ++i) b.gate(program::GateId::kX, {&zero, 1}, {});
+  b.measure(0, 0);
+  const Failure program = c.run(counts_task(1, b.finish())).failure;
+  EXPECT_EQ(program.code, ErrorCode::kLimitExceeded);
+  EXPECT_NE(program.message.find("allowed at most 65536"), std::string::npos) << program.message;
+  Task t = counts_task(2, test::rotation());
+  t.bindings = {1'000'000, 1, std::vector<double>(1'000'000, 0.5)};
+  const Failure bindings = c.run(std::move(t)).failure;
+  EXPECT_EQ(bindings.code, ErrorCode::kLimitExceeded);
+  EXPECT_NE(bindings.message.find("bindings of 8000000 bytes"), std::string::npos) << bindings.message;
+  EXPECT_FALSE(c.run(counts_task(3, ghz(2))).failure);
 }
 
 TEST_F(GrpcTest, ServerEndingLosesEveryOutstandingTask) {
