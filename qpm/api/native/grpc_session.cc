@@ -421,7 +421,8 @@ void GrpcSession::lose(Failure reason) {
     std::lock_guard lock(mutex_);
     if (closed_) reason = {ErrorCode::kCancelled, "the session was closed"};
     if (!lost_) lost_ = reason;
-    if (lost_handler_ && !closed_) pending_.clear();
+    if (lost_handler_ && !closed_)  // what another session submitted ends here
+      std::erase_if(pending_, [](const auto& p) { return p.second.submitted != 0; });
     Failure failure = lost_;
     if (!closed_ && failure.code != ErrorCode::kUnavailable) failure.code = ErrorCode::kConnectionLost;
     for (auto& [task, pending] : std::exchange(pending_, {})) {

@@ -210,7 +210,7 @@ JobInfo ResumingSession::attach_job(StreamId stream, const std::string& job) {
     std::lock_guard order(order_mutex_);
     {
       Lock lock(mutex_);
-      attached_[stream];  // its completions may come before the answer
+      attached_[stream].clear();  // its completions may come before the answer
     }
     JobInfo info = link.attach_job(stream, job);
     Lock lock(mutex_);
@@ -316,6 +316,7 @@ void ResumingSession::on_lost(uint64_t number, Failure&& why) {
   if (link_) {  // else it is lost while it is being taken into use
     dead_ = std::move(link_);
     link_.reset();
+    std::erase_if(streams_, [](const auto& s) { return s.second.attached; });  // their tasks have failed
     reconnect_.lost(clock_ns(), std::move(why));
     deliver(lock, unfinished_.lost());
   }
@@ -441,10 +442,7 @@ void ResumingSession::reopen(GrpcSession& link) {
   for (const auto& [id, stream] : streams) {
     const auto devices = names_.current(stream.devices);
     lock.unlock();
-    if (stream.attached)
-      link.attach_job(id, stream.job->id);
-    else
-      link.open_stream(id, devices, stream.order, stream.job ? &*stream.job : nullptr);
+    link.open_stream(id, devices, stream.order, stream.job ? &*stream.job : nullptr);
     lock.lock();
   }
   if (!subscription.sink) return;
