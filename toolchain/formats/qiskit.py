@@ -69,13 +69,16 @@ def to_program(circuit: QuantumCircuit) -> Converted:
     Raises:
         UnknownGate: an instruction without matrix and definition. Unsupported: variables that are inputs, classical
             values that a Program has not (docs/qiskit.md). InvalidArgument: a parameter that is not a finite real
-            number. LimitExceeded: too many qubits.
+            number. LimitExceeded: too many qubits, nested too deeply, a long loop that cannot be written out.
     """
     if circuit.num_qubits > MAX_QUBITS:
         raise LimitExceeded(f"circuit {circuit.name!r} has {circuit.num_qubits} qubits; at most {MAX_QUBITS} allowed")
     table = ParameterTable(circuit.parameters if circuit.num_parameters else ())
     walker = _Walker(circuit, table)
-    walker.circuit()
+    try:
+        walker.circuit()
+    except RecursionError as e:
+        raise LimitExceeded(f"circuit {circuit.name!r}: control flow or definitions nested too deeply") from e
     builder = Builder(circuit.num_qubits, circuit.num_clbits)
     for name in (*table.names, *[""] * table.extra_count):
         builder.parameter(name)

@@ -400,6 +400,17 @@ def test_control_flow_within_an_instruction() -> None:
     assert [item.name for item in load(within_an_instruction()).program.instructions] == ["x", "x"]
 
 
+def test_nested_too_deeply() -> None:
+    inner = QuantumCircuit(1, 1)
+    inner.x(0)
+    for _ in range(400):
+        outer = QuantumCircuit(1, 1)
+        outer.append(IfElseOp((outer.clbits[0], 0), inner), [0], [0])
+        inner = outer
+    with pytest.raises((errors.LimitExceeded, errors.UnknownGate), match="nested"):
+        load(inner)
+
+
 @pytest.mark.parametrize("arithmetic", [False, True], ids=["bits", "numbers"])
 @pytest.mark.parametrize("seed", range(20))
 def test_random_circuits(seed: int, arithmetic: bool) -> None:
