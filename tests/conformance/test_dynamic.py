@@ -32,8 +32,6 @@ def context() -> Iterator[qpi.Context]:
 
 
 def counts(context: qpi.Context, device: str, program: Program, seed: int = 7, **what: object) -> dict[str, int]:
-    if "dynamic" not in context.device(device).gates:
-        pytest.skip(f"device {device} does not list 'dynamic' among its gates")
     task = qpi.Task(program, shots=SHOTS, seed=seed, **what)
     return context.mesh(device).run(task, timeout=60).rows[0].counts
 
@@ -182,8 +180,6 @@ def test_through_qiskit(device: str) -> None:
     circuit.u(-0.7, 0.2, -0.3, 2)
     circuit.measure(2, 2)
     backend = QFWBackend(device=device, endpoint="embedded")
-    if "dynamic" not in backend.device.gates:
-        pytest.skip(f"device {device} does not list 'dynamic' among its gates")
     ready = transpile(circuit, backend, optimization_level=1)
     assert {"if_else"} <= set(ready.count_ops())
     found = backend.run(ready, shots=SHOTS, seed_simulator=5).result(timeout=60).get_counts()
