@@ -164,7 +164,7 @@ class Expressions:
 
     def _unary(self, node: expr.Unary, scope: Scope) -> Operand:
         value, kind = self.value(node.operand, scope), _kind(node.type)
-        if node.op is expr.Unary.Op.NEGATE:
+        if node.op.name == "NEGATE":  # not in every Qiskit
             return self._wrap(self.emit("neg", kind, value), node.type)
         if kind == "int":
             return self.emit("xor", kind, value, _mask(node.type))

@@ -201,6 +201,19 @@ class Statements:
         self._bodies(parts, after, body)
 
 
+def loop_parameters(circuit: QuantumCircuit) -> set[Parameter]:
+    """The parameters that loops give their values; older releases of Qiskit list them among the circuit's own."""
+    found: set[Parameter] = set()
+    for item in circuit.data:
+        op = item.operation
+        if isinstance(op, ControlFlowOp):
+            if isinstance(op, ForLoopOp) and isinstance(op.params[1], Parameter):
+                found.add(op.params[1])
+            for block in op.blocks:
+                found |= loop_parameters(block)
+    return found
+
+
 def size(circuit: QuantumCircuit, limit: int) -> int:
     """The operations of a circuit with its loops written out, counted up to about `limit`."""
     total = 0

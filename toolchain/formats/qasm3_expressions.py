@@ -129,9 +129,7 @@ class Expressions:
         if op == "-" and operand.kind != "bool":
             if operand.constant:
                 return Typed(-operand.value, operand.kind, operand.width)
-            if operand.kind == "float":
-                return Typed(expr.negate(operand.value), "float")
-            zero = expr.lift(0, operand.value.type)
+            zero = expr.lift(0.0 if operand.kind == "float" else 0, operand.value.type)
             return Typed(expr.sub(zero, operand.value), operand.kind, operand.width)
         if op == "~" and not operand.constant and operand.kind != "float":
             return Typed(expr.bit_not(operand.value), operand.kind, operand.width)

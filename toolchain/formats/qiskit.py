@@ -40,7 +40,7 @@ from qiskit.transpiler.passes import HighLevelSynthesis
 from qfw.program import BARRIER, MEASURE, RESET, UNITARY, Affine, Builder, Program, gates
 from qfw.program.errors import LimitExceeded, UnknownGate, Unsupported
 from qfw.toolchain.formats import qiskit_export
-from qfw.toolchain.formats.control_flow import Statements
+from qfw.toolchain.formats.control_flow import Statements, loop_parameters
 from qfw.toolchain.formats.converted import Converted
 from qfw.toolchain.formats.flow import Flow, Operation
 from qfw.toolchain.formats.limits import MAX_QUBITS
@@ -73,7 +73,11 @@ def to_program(circuit: QuantumCircuit) -> Converted:
     """
     if circuit.num_qubits > MAX_QUBITS:
         raise LimitExceeded(f"circuit {circuit.name!r} has {circuit.num_qubits} qubits; at most {MAX_QUBITS} allowed")
-    table = ParameterTable(circuit.parameters if circuit.num_parameters else ())
+    parameters = list(circuit.parameters) if circuit.num_parameters else []
+    if parameters and circuit.has_control_flow_op():
+        bound = loop_parameters(circuit)
+        parameters = [p for p in parameters if p not in bound]
+    table = ParameterTable(parameters)
     walker = _Walker(circuit, table)
     try:
         walker.circuit()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import branches
 import drawn
 import pytest
@@ -28,7 +30,10 @@ def certain(text: str) -> str:
 @pytest.mark.parametrize("seed", range(12))
 def test_what_qiskit_writes_is_read_back(seed: int, arithmetic: bool) -> None:
     circuit = drawn.dynamic_circuit(seed, arithmetic=arithmetic)
-    wanted, found = branches.of_circuit(circuit), branches.of_program(load(qasm3.dumps(circuit)).program)
+    text = qasm3.dumps(circuit)
+    if re.search(r"\bfor \w+ in", text):
+        pytest.skip("this Qiskit writes loops without the type of their variable, which is not OpenQASM 3")
+    wanted, found = branches.of_circuit(circuit), branches.of_program(load(text).program)
     for key in {*wanted, *found}:
         assert wanted.get(key, 0.0) == pytest.approx(found.get(key, 0.0), abs=1e-9), key
 
