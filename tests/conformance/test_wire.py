@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from wire_client import Client, Ended, wire
 
 from qfw.program import Affine, Builder
 from qfw.qpm import run as runs
-from qfw.qpm.api.v1 import errors_pb2, task_pb2
+from qfw.qpm.api.v1 import errors_pb2, job_pb2, task_pb2
 
 X, H, RX, CX = 2, 5, 13, 30
 BELL = w.program(2, 2, [w.gate(H, 0), w.gate(CX, 0, 1), *w.measure_all(2)])
@@ -202,6 +203,54 @@ def test_bye_ends_the_session(stream: Client) -> None:
         stream.receive()
     assert ended.value.failure is None
     assert stream.call.code() == grpc.StatusCode.OK
+
+
+# ---- jobs ----------------------------------------------------------------------------------------------------------
+
+
+def name_stream(client: Client, job: str, metadata: bytes = b"") -> Any:
+    spec = job_pb2.JobSpec(id=job, metadata=metadata)
+    client.send(open_stream=wire.OpenStream(stream=1, devices=[client.device("statevec")], job=spec))
+    return client.expect("opened")
+
+
+def test_a_job_outlives_its_session_and_is_attached_to(channel: grpc.Channel) -> None:
+    job = f"wire-{os.urandom(6).hex()}"
+    first = Client(channel)
+    assert not name_stream(first, job, b"\0mine").HasField("failure")
+    first.submit(*(task(i, seed=i) for i in (3, 5, 4)), programs=[BELL])
+    first.bye()  # what was sent before it is read
+    with pytest.raises(Ended):
+        first.results(3)
+        first.receive()
+    first.close()
+    second = Client(channel)
+    second.send(attach_job=wire.AttachJob(stream=9, job=job))
+    opened = second.expect("opened")
+    assert (opened.stream, opened.job.id, opened.job.metadata) == (9, job, b"\0mine")
+    assert list(opened.job.task_ids) == [3, 5, 4]
+    results = second.results(3)
+    assert {i: r.seed for i, r in results.items()} == {3: 3, 4: 4, 5: 5}
+    second.send(query_jobs=wire.QueryJobs(jobs=[job, "unknown"]))
+    (found,) = second.expect("jobs").jobs
+    assert (found.state, found.tasks, found.completed, found.failed) == (job_pb2.JOB_DONE, 3, 3, 0)
+    second.send(query_jobs=wire.QueryJobs())
+    assert [j.metadata for j in second.expect("jobs").jobs if j.id == job] == [b""]
+    second.send(forget_job=wire.ForgetJob(job=job))
+    second.send(attach_job=wire.AttachJob(stream=10, job=job))
+    assert code_of(second.expect("opened").failure) == "NOT_FOUND"
+    second.close()
+
+
+def test_names_of_jobs_that_are_refused(client: Client, channel: grpc.Channel) -> None:
+    assert code_of(name_stream(client, "a b").failure) == "INVALID_ARGUMENT"
+    job = f"wire-{os.urandom(6).hex()}"
+    assert not name_stream(client, job).HasField("failure")
+    other = Client(channel)
+    assert code_of(name_stream(other, job).failure) == "INVALID_ARGUMENT"
+    assert code_of(name_stream(other, job + "x", bytes(5 << 20)).failure) == "LIMIT_EXCEEDED"
+    assert not name_stream(other, job + "x").HasField("failure")
+    other.close()
 
 
 # ---- what is wrong with a task is its completion -------------------------------------------------------------------
