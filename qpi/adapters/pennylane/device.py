@@ -26,7 +26,8 @@ from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from qfw import qpi
 from qfw.qpi.adapters.pennylane import dynamic, gradients
 from qfw.qpi.adapters.pennylane.jobs import Job, Jobs
-from qfw.qpi.adapters.pennylane.measure import Plan, Planner, measurement_key
+from qfw.qpi.adapters.pennylane.measure import Planner, measurement_key
+from qfw.qpi.adapters.pennylane.plan import Plan
 from qfw.qpi.adapters.pennylane.preprocess import pipeline, prepare
 from qfw.qpi.adapters.pennylane.split import stack
 from qfw.qpi.errors import InvalidArgument

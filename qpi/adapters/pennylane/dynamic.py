@@ -27,6 +27,8 @@ from qfw.toolchain.formats.pennylane_dynamic import measurement_id, values_of
 
 Counts = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]  # packed shots -> which of them count
 
+Weighted = Callable[[NDArray[Any], NDArray[Any]], Any]  # bits of outcomes, how often each was seen -> a result
+
 METHODS = (None, "deferred", "device", "one-shot", "tree-traversal")
 
 _MAX_FILL = 10_000_000  # shots run for one row to fill up what postselection leaves
@@ -148,8 +150,25 @@ class Outcomes:
             keep &= bits[:, column] == outcome
         return keep
 
+    def weigh(self, m: Any, reader: Weighted, bits: NDArray[Any], times: NDArray[Any]) -> Any:
+        """The result of a measurement from outcomes and how often each was seen."""
+        if self.postselected:
+            keep = self.valid(bits)
+            bits, times = bits[keep], times[keep]
+            if not len(bits):
+                return _of_no_shots(m)
+        return reader(bits, times)
+
+    def weighted(self, m: Any) -> Weighted | None:
+        """A reader of outcomes and how often each was seen; None for a measurement of single shots."""
+        if isinstance(m, SampleMP) or not self._columns:
+            return None
+        if isinstance(m.mv, list):
+            return lambda bits, times: _of_list(m, self._values(m, bits), times)
+        return lambda bits, times: _of_one(m, self._value(m.mv, bits), times)
+
     def read(self, m: Any, bits: NDArray[Any], order: Any) -> Any:
-        """The result of a measurement; `order` are the wires of the first columns."""
+        """The result of a measurement from single shots; `order` are the wires of the first columns."""
         if not self.postselected:
             return self._of_shots(m, bits, order)
         keep = self.valid(bits)
@@ -159,45 +178,44 @@ class Outcomes:
         return self._of_shots(m, bits[keep], order) if keep.any() else _of_no_shots(m)
 
     def _of_shots(self, m: Any, bits: NDArray[Any], order: Any) -> Any:
-        return m.process_samples(bits[:, : len(order)], order) if m.mv is None else self._of_values(m, bits)
+        if m.mv is None or not self._columns:  # deferred values are read off wires
+            return m.process_samples(bits[:, : len(order)], order)
+        return self._values(m, bits) if isinstance(m.mv, list) else np.array(self._value(m.mv, bits))
 
-    def _of_values(self, m: Any, bits: NDArray[Any]) -> Any:
-        if isinstance(m.mv, list):
-            values = np.stack([self._value(one, bits) for one in m.mv], axis=1).astype(np.int64)
-            return _of_list(m, values)
-        return _of_one(m, self._value(m.mv, bits))
+    def _values(self, m: Any, bits: NDArray[Any]) -> NDArray[np.int64]:
+        return np.stack([self._value(one, bits) for one in m.mv], axis=1).astype(np.int64)
 
     def _value(self, value: Any, bits: NDArray[Any]) -> NDArray[Any]:
         found = value.processing_fn(*[bits[:, self._columns[measurement_id(k)]] for k in value.measurements])
         return np.broadcast_to(np.asarray(found), (len(bits),))
 
 
-def _of_one(m: Any, values: NDArray[Any]) -> Any:
-    if isinstance(m, ExpectationMP):
-        return np.float64(values.mean())
-    if isinstance(m, VarianceMP):
-        return np.float64(values.astype(np.float64).var())
-    if isinstance(m, SampleMP):
-        return np.array(values)
+def _of_one(m: Any, values: NDArray[Any], times: NDArray[Any]) -> Any:
+    if isinstance(m, ExpectationMP | VarianceMP):
+        mean = np.average(values, weights=times)
+        return np.average((values - mean) ** 2, weights=times) if isinstance(m, VarianceMP) else mean
     outcomes = list(m.mv.branches.values())
     if isinstance(m, ProbabilityMP):
-        return np.array([np.count_nonzero(values == outcome) for outcome in outcomes]) / len(values)
-    found, times = np.unique(values, return_counts=True)
+        return np.array([times[values == outcome].sum() for outcome in outcomes]) / times.sum()
     counts = {float(v): 0 for v in sorted(outcomes)} if m.all_outcomes else {}
-    counts.update({float(v): int(n) for v, n in zip(found, times, strict=True)})
+    for v in np.unique(values):
+        counts[float(v)] = int(times[values == v].sum())
     return counts
 
 
-def _of_list(m: Any, values: NDArray[np.int64]) -> Any:
+def outcome_counts(bits: NDArray[Any], times: NDArray[Any]) -> NDArray[Any]:
+    """How often each number was seen that the columns make, the first most significant."""
+    width = bits.shape[1]
+    return np.bincount(bits @ (1 << np.arange(width - 1, -1, -1)), weights=times, minlength=1 << width)
+
+
+def _of_list(m: Any, values: NDArray[np.int64], times: NDArray[Any]) -> Any:
     """Of several outcomes, a column each."""
-    if isinstance(m, SampleMP):
-        return values
-    width = values.shape[1]
-    times = np.bincount(values @ (1 << np.arange(width - 1, -1, -1)), minlength=1 << width)
+    seen = outcome_counts(values, times)
     if isinstance(m, ProbabilityMP):
-        return times / len(values)
-    texts = ("".join(bits) for bits in product("01", repeat=width))
-    return {text: int(n) for text, n in zip(texts, times, strict=True) if n or m.all_outcomes}
+        return seen / times.sum()
+    texts = ("".join(bits) for bits in product("01", repeat=values.shape[1]))
+    return {text: int(n) for text, n in zip(texts, seen, strict=True) if n or m.all_outcomes}
 
 
 def _of_no_shots(m: Any) -> Any:
@@ -241,4 +259,4 @@ def fill(
     return Filled(np.concatenate(kept)[:shots])
 
 
-__all__ = ["METHODS", "Counts", "Outcomes", "fill", "resolve_measurements", "value_key"]
+__all__ = ["METHODS", "Counts", "Outcomes", "Weighted", "fill", "outcome_counts", "resolve_measurements", "value_key"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qfw.qpi.adapters.pennylane.measure import Plan
+from qfw.qpi.adapters.pennylane.plan import Plan
 
 
 class Job:
