@@ -167,6 +167,16 @@ class Result:
         return self._native.device_version
 
     @property
+    def method(self) -> str:
+        """How it was simulated where option method="auto" chose: "statevector", "stabilizer", ...; else empty."""
+        return self._native.method
+
+    @property
+    def method_reason(self) -> str:
+        """Why that method was chosen."""
+        return self._native.method_reason
+
+    @property
     def calibration_set(self) -> str:
         return self._native.calibration_set
 

@@ -103,6 +103,8 @@ void bind_result(py::module_& m) {
       .def_property_readonly("seed", [](const PyResult& r) { return r.result->seed; })
       .def_property_readonly("device", [](const PyResult& r) { return r.result->device; })
       .def_property_readonly("device_version", [](const PyResult& r) { return r.result->device_version; })
+      .def_property_readonly("method", [](const PyResult& r) { return r.result->method; })
+      .def_property_readonly("method_reason", [](const PyResult& r) { return r.result->method_reason; })
       .def_property_readonly("calibration_set", [](const PyResult& r) { return r.result->calibration_set; })
       .def_property_readonly("timing", [](const PyResult& r) { return timing_to(r.result->timing); })
       .def_property_readonly("failed", [](const PyResult& r) { return static_cast<bool>(r.result->failure); })

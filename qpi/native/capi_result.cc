@@ -43,6 +43,8 @@ uint64_t qpi_result_shots(const qpi_result* r) { return r ? r->result.shots : 0;
 uint32_t qpi_result_bits(const qpi_result* r) { return r ? r->result.num_bits : 0; }
 uint64_t qpi_result_seed(const qpi_result* r) { return r ? r->result.seed : 0; }
 const char* qpi_result_device(const qpi_result* r) { return r ? r->result.device.c_str() : ""; }
+const char* qpi_result_method(const qpi_result* r) { return r ? r->result.method.c_str() : ""; }
+const char* qpi_result_method_reason(const qpi_result* r) { return r ? r->result.method_reason.c_str() : ""; }
 const char* qpi_result_calibration(const qpi_result* r) { return r ? r->result.calibration_set.c_str() : ""; }
 size_t qpi_result_row_bytes(const qpi_result* r) { return r ? width(r) : 0; }
 

@@ -132,6 +132,9 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
   info_.capacity = pool.size();
   for (const auto& g : program::gates()) info_.gates.emplace_back(g.name);
   for (const char* op : {"unitary", "controlled", "measure", "reset", "dynamic"}) info_.gates.emplace_back(op);
+  info_.options["method"] =
+      "How programs are simulated. One of statevector, auto (Clifford programs and those of little entanglement go to "
+      "other simulators, where that is exact and quicker). Default statevector.";
   info_.outputs = {"counts", "memory", "probabilities", "statevector", "expectations", "gradients"};
   info_.options["precision"] =
       "of the amplitudes: double (default), or single for half the memory and about 1e-5 in results";
@@ -143,6 +146,10 @@ void StatevecDevice::check(const Task& task) const {
   check_task(info_, task);
   precision_of(task);  // refuses unknown ones
   max_steps_of(task);
+  if (const auto method = task.options.find("method"); method != task.options.end())
+    if (method->second != "statevector" && method->second != "auto")
+      throw Error(ErrorCode::kInvalidArgument,
+                  "option method='" + method->second + "'; allowed: statevector, auto (device '" + info_.name + "')");
   if (task.shots > 0 && (task.outputs & (kExpectations | kGradients)))
     throw Error(ErrorCode::kUnsupported, "expectations and gradients are exact on device '" + info_.name + "': shots " +
                                              std::to_string(task.shots) + "; allowed 0 (front ends sample them)");

@@ -46,6 +46,7 @@ struct Job : Ticket {
   std::shared_ptr<NamedJob> named;      // whose stream it came on; null: a stream without a name
   uint64_t seed = 0;                    // the one used
   uint64_t bytes = 0;                   // what it holds of the runtime's max_queue_bytes
+  std::string method, method_reason;    // chosen for it by method="auto"
   const uint64_t arrived;               // in the runtime
   std::atomic<uint64_t> dispatched{0};  // a device was found
   std::atomic<uint64_t> began{0};       // the device began

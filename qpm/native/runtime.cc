@@ -306,6 +306,10 @@ void Runtime::settle(Job& job, Result& result) const {
   result.seed = job.seed;
   if (job.work.program) result.num_bits = job.work.program->num_bits();
   if (job.work.program && (job.work.outputs & kGradients)) result.gradient_columns = gradient_columns(job.work);
+  if (!job.method.empty()) {
+    result.method = job.method;
+    result.method_reason = job.method_reason;
+  }
   const uint64_t now = now_ns();
   Timing& t = result.timing;
   const uint64_t dispatched = job.dispatched;

@@ -105,6 +105,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   std::vector<JobPtr> admit(const std::shared_ptr<SessionState>& s, std::vector<Task>&& tasks);
   void admit(Job& job, const std::vector<DeviceId>& devices);
   void hold(Job& job);
+  bool admit_auto(Job& job, const std::vector<DeviceId>& devices);
   void perform(Dispatcher::Actions& actions, Batch& batch, JobPtr* next = nullptr);
   void enqueue(std::vector<JobPtr>&& jobs);
   void flush_before_next(Job& job, Batch& batch);

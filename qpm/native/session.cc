@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "qpm/native/batch.h"
+#include "qpm/native/method.h"
 #include "simenv/native/simulator.h"
 
 namespace qfw::qpm {
@@ -122,6 +123,7 @@ void Runtime::drop_stream(SessionState& s, StreamId stream) {
 // Asks the stream's devices: those that refuse are left out, and when all refuse the job is doomed with the first
 // reason.
 void Runtime::admit(Job& job, const std::vector<DeviceId>& devices) {
+  if (job.work.program && wants_auto(job.work) && admit_auto(job, devices)) return;
   std::vector<DeviceId> able;
   Failure refusal;
   for (DeviceId id : devices) {

@@ -62,6 +62,8 @@ function every_function[] = {
     (function)qpi_result_bits,
     (function)qpi_result_seed,
     (function)qpi_result_device,
+    (function)qpi_result_method,
+    (function)qpi_result_method_reason,
     (function)qpi_result_calibration,
     (function)qpi_result_timing,
     (function)qpi_result_devices,

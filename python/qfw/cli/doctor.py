@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "note", "broken"]
 PROBE_SECONDS = 5.0
-EXTRAS = {"qiskit": "qiskit", "qiskit-aer": "aer", "pennylane": "pennylane"}
+EXTRAS = {"qiskit": "qiskit", "qiskit-aer": "aer", "pennylane": "pennylane", "stim": "stim"}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class QFWBackend(BackendV2):
         capability: mask of `QFWBackendCapability`; -1: any.
         target: a Target to use in place of the device's.
         properties: options of every run, under QFw's names (`backend` is Aer's method).
-        num_qubits: at most as many as the device has.
+        num_qubits: at most as many as the device has, but with the option `method="auto"`.
         lookup_timeout: seconds to wait for the daemon.
         provider: name of a provider ("nwqsim", "aer", "statevec" ...); goes before `betype`.
         backend: the provider's own choice, as `properties["backend"]`.
@@ -91,7 +91,8 @@ class QFWBackend(BackendV2):
             defaults = frozen({**device_properties(given, self.device.options), **options}, self.device)
             run_options({}, defaults, self.device)
             self._options.update_options(**defaults)
-            self._num_qubits = _qubits(num_qubits, self.device.max_qubits)
+            anywhere = defaults.get("method") == "auto"  # then a task may go to a device with more qubits
+            self._num_qubits = _qubits(num_qubits, 0 if anywhere else self.device.max_qubits)
         except BaseException:
             self.context.close()
             raise

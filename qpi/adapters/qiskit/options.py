@@ -130,7 +130,8 @@ def device_properties(properties: Mapping[str, Any], device_options: Iterable[st
         if name in known:
             made[name] = value
         elif name == "backend" and "method" in known:
-            made["method"] = value
+            if "noise_model" in known or value in ("auto", "statevector"):  # else of another simulator of QFw's
+                made["method"] = value
         elif name == "timeout_s":
             made["timeout"] = value
         elif name == "noise_model":
