@@ -22,6 +22,7 @@ JobInfo GrpcSession::attach_job(StreamId stream, const std::string& job) {
   {
     std::lock_guard lock(mutex_);
     check_alive();
+    named_ = true;  // a cancel of its tasks must arrive, too
     opened_.erase(stream);
     attached_.erase(stream);
   }
@@ -53,13 +54,14 @@ void GrpcSession::forget_job(const std::string& job) {
   {
     std::lock_guard lock(mutex_);
     check_alive();
+    named_ = true;
   }
   pb::ClientMessage m;
   m.mutable_forget_job()->set_job(job);
   write(m);
 }
 
-// Jobs outlive the session, so what was submitted of them must arrive: a cancelled call drops what is unread.
+// Jobs outlive the session, so what was said of them must arrive: a cancelled call drops what is unread.
 void GrpcSession::say_bye() {
   pb::ClientMessage m;
   m.mutable_bye();
