@@ -116,7 +116,7 @@ def test_a_failing_row_is_named(mesh: qpi.Mesh) -> None:
     b.compute("div", zero, 1, Var(zero))
     b.measure(0, 0)
     with pytest.raises(errors.InvalidProgram, match="the integer 1 is divided by 0"):
-        mesh.run(qpi.Task(b.finish(), [[0.0], [1.0]]), timeout=PATIENCE)
+        mesh.run(qpi.Task(b.finish(), bindings=[[0.0], [1.0]]), timeout=PATIENCE)
 
 
 def test_a_device_that_runs_none_says_so(ctx: qpi.Context) -> None:
