@@ -23,7 +23,6 @@ using program::ProgramBuilder;
 using program::ProgramPtr;
 using program::VariableType;
 
-Operand var(uint32_t i) { return {Operand::Kind::kVariable, {}, i, 0}; }
 Operand bit(uint32_t i) { return {Operand::Kind::kBit, {}, i, 0}; }
 
 void h(ProgramBuilder& b, uint32_t q) { b.gate(GateId::kH, {&q, 1}, {}); }
@@ -164,11 +163,7 @@ TEST(Flow, FindsLateMeasurementsAndMeetings) {
     if (step.late) kinds += '!';
   }
   // The first measurement's qubit is used again; the last one is late; the second block and the last are joins.
-  EXPECT_EQ(kinds,
-            "gm"
-            "MrMgmc"
-            "gmc"
-            "Mgm!");
+  EXPECT_EQ(kinds, "gmMrMgmcgmcMm!g");
   EXPECT_EQ(flow.meetings.size(), 3u);
 }
 
