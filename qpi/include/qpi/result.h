@@ -38,9 +38,11 @@ QPI_API uint64_t qpi_result_seed(const qpi_result* result);
 /* Name of the device that ran it. */
 QPI_API const char* qpi_result_device(const qpi_result* result);
 
-/* How it was simulated where the option method="auto" chose ("statevector", "stabilizer", "matrix_product_state"), and
- * why; else "". */
+/* How it was simulated where the option method="auto" chose: "statevector", "stabilizer", "matrix_product_state"; else
+ * "". */
 QPI_API const char* qpi_result_method(const qpi_result* result);
+
+/* Why that method was chosen; else "". */
 QPI_API const char* qpi_result_method_reason(const qpi_result* result);
 
 /* The calibration set in force; "" when unknown. */
