@@ -1,7 +1,7 @@
 """A flood of tasks by many sessions: how much the daemon grows by it, and what a second client feels of it.
 
-Each flooding session keeps as many tasks queued in the daemon as its window allows; every task takes the device about a
-millisecond, so that they stay queued while a client of its own makes small calls, one after another.
+Each flooding session keeps as many tasks queued in the daemon as its window allows; every task takes the device some
+milliseconds, so that they stay queued while a client of its own makes small calls, one after another.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def measure(tasks: int, count: int) -> dict[str, Any]:
         pid = int(json.loads(Path(endpoint).read_text())["pid"])
         quiet = calls(endpoint, count)
         before = rss(pid)
-        sessions = flood(stack, endpoint, tasks, layered(16, 4))
+        sessions = flood(stack, endpoint, tasks, layered(18, 4))
         with qpi.connect(endpoint, timeout=60.0) as context:
             queued = context.device("statevec").queued
         grown = rss(pid) - before

