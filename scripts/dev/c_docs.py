@@ -1,5 +1,7 @@
-"""Writes docs/c/<header>.md, the reference of the C API, from the comments of qpi/include/qpi. Fails when a function has no
-comment. `c_docs.py --check` changes nothing and fails on a difference."""
+"""Writes docs/c/<header>.md, the reference of the C API, from the comments of qpi/include/qpi.
+
+Fails when a function has no comment. `c_docs.py --check` changes nothing and fails on a difference.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,10 @@ def text_of(comment: str) -> str:
 
 
 def parse(text: str) -> tuple[str, list[Item]]:
-    """What a header is for, and its declarations. A comment belongs to the declaration below it, or, on the same line, to
-    the one before it."""
+    """What a header is for, and its declarations.
+
+    A comment belongs to the declaration below it, or, on the same line, to the one before it.
+    """
     items: list[Item] = []
     above, about, end = "", "", 0
     for match in TOKEN.finditer(text):
