@@ -56,9 +56,12 @@ def kill(process: runs.Process | None) -> None:
     os.close(fd)
 
 
-def test_a_client_resumes_with_the_daemon_that_setup_brings_back() -> None:
+@pytest.mark.parametrize("way", ["unix", "tls"])
+def test_a_client_resumes_with_the_daemon_that_setup_brings_back(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QFW_TRANSPORT", way)  # a new daemon has another port and other certificates
     run = runs.run_of("one")
-    run_cli.start(run, threads=1)
+    tcp = "127.0.0.1" if way == "tls" else None
+    run_cli.start(run, threads=1, tcp=tcp)
     with qpi.connect(run.endpoint_file, reconnect=PATIENCE) as context:
         mesh = context.mesh("statevec")
         assert mesh.run(qpi.Task(flip(5), shots=2)).counts == {"00000101": 2}
@@ -68,7 +71,7 @@ def test_a_client_resumes_with_the_daemon_that_setup_brings_back() -> None:
                 kill(run.process())
                 for n in range(20):
                     stream.submit(qpi.Task(flip(n), shots=1, context=(death, n)))
-                run_cli.start(run, threads=1)
+                run_cli.start(run, threads=1, tcp=tcp)
             found = done.read(60, timeout=PATIENCE)
         assert [c.context for c in found] == [(death, n) for death in range(3) for n in range(20)]
         assert all(c.result.counts == {format(c.context[1], "08b"): 1} for c in found)
