@@ -45,3 +45,13 @@ def test_unknown_arguments_are_refused(bare: tuple[Path, dict[str, str]]) -> Non
     command, environ = bare
     done = subprocess.run([command, "--fast"], env=environ, capture_output=True, text=True)
     assert done.returncode == 1 and "--fast" in done.stderr and "--tests" in done.stderr
+
+
+def test_a_build_from_source_says_what_is_missing(tmp_path: Path) -> None:
+    options = ["-DPKG_CONFIG_EXECUTABLE=/nonexistent", "-DQFW_GRPC_PLUGIN=QFW_GRPC_PLUGIN-NOTFOUND"]
+    command = ["cmake", "-G", "Ninja", "-S", DEV.parents[1], "-B", tmp_path, *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    words = " ".join(done.stderr.split())
+    assert "qfw needs these to build, and they were not found" in words
+    assert "gRPC for C++ from 1.51 (libgrpc++-dev" in words and "apt-get install" in words

@@ -1,0 +1,28 @@
+# What a build needs, asked for together: someone who builds from source is told once, and in the names of his packages.
+set(QFW_MISSING "")
+macro(qfw_need found what)
+  if(NOT ${found})
+    list(APPEND QFW_MISSING "  - ${what}")
+  endif()
+endmacro()
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL QUIET)
+find_package(Protobuf QUIET)
+find_package(PkgConfig QUIET)
+if(PKG_CONFIG_FOUND)
+  pkg_check_modules(GRPC QUIET IMPORTED_TARGET grpc++)
+endif()
+find_program(QFW_GRPC_PLUGIN grpc_cpp_plugin)
+qfw_need(OPENSSL_FOUND "OpenSSL headers (Debian: libssl-dev; Spack, conda: openssl)")
+qfw_need(Protobuf_FOUND "Protocol Buffers from 3.21, library and headers (libprotobuf-dev; protobuf; libprotobuf)")
+qfw_need(Protobuf_PROTOC_EXECUTABLE "protoc (protobuf-compiler; protobuf; libprotobuf)")
+qfw_need(PKG_CONFIG_FOUND "pkg-config (pkg-config; pkgconf; pkg-config)")
+qfw_need(GRPC_FOUND "gRPC for C++ from 1.51 (libgrpc++-dev; grpc; libgrpc)")
+qfw_need(QFW_GRPC_PLUGIN "grpc_cpp_plugin (protobuf-compiler-grpc; grpc; libgrpc)")
+if(QFW_MISSING)
+  list(JOIN QFW_MISSING "\n" missing)
+  message(FATAL_ERROR "qfw needs these to build, and they were not found:\n${missing}\n"
+    "Debian, Ubuntu: apt-get install libssl-dev libprotobuf-dev protobuf-compiler pkg-config libgrpc++-dev protobuf-compiler-grpc\n"
+    "A wheel of qfw needs none of them.")
+endif()
