@@ -16,7 +16,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 TOOLS = Path(__file__).parent / "tools"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def live_run(private_directories: Path) -> Iterator[runs.Run]:
     run = runs.run_of("conformance")
     with pytest.MonkeyPatch.context() as patch:

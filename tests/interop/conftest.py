@@ -11,7 +11,7 @@ from qfw.qpm import run as runs
 from qfw.qpm import run_cli
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def daemon(private_directories: Path) -> Iterator[str]:
     """A run's endpoint file."""
     run = runs.run_of("interop")
