@@ -19,6 +19,7 @@ from qfw.toolchain.formats import load
 
 settings.register_profile(
     "fuzz",
+    derandomize="QFW_FUZZ_EXAMPLES" not in os.environ,  # as a test: the same each time
     max_examples=int(os.environ.get("QFW_FUZZ_EXAMPLES", "150")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -338,11 +338,12 @@ def to_program(tape: Any, *, wires: Sequence[Hashable] | None = None) -> Convert
     try:
         [decomposed], _ = decompose(tape, stopping_condition=accepts, skip_initial_state_prep=False)
         key, values = converter.structure(decomposed.operations)
+        bindings = np.atleast_2d(rows(values))
     except (TypeError, ValueError) as error:  # a parameter that is no number
         raise InvalidArgument(f"an operation of the tape cannot be worked out: {error}") from error
     sampled = {w for m in tape.measurements if _is_sampled(m) for w in (m.wires or order)}
     program = converter.build(key, measured=[w for w in order if w in sampled])
-    return Converted(program, bindings=np.atleast_2d(rows(values)))
+    return Converted(program, bindings=bindings)
 
 
 def _is_sampled(measurement: Any) -> bool:
