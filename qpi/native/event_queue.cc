@@ -78,26 +78,23 @@ void EventQueue::close() {
 
 std::shared_ptr<EventQueue> EventSource::open(EventFilter filter, size_t capacity) {
   auto queue = std::make_shared<EventQueue>(std::move(filter), capacity);
-  {
-    std::lock_guard lock(mutex_);
-    queues_.push_back(queue);
-  }
-  subscribe();
   queue->on_close([weak = weak_from_this(), raw = queue.get()] {
     const auto self = weak.lock();
     if (!self) return;
     {
       std::lock_guard lock(self->mutex_);
-      std::erase_if(self->queues_, [&](const auto& q) {
-        const auto live = q.lock();
-        return !live || live.get() == raw;
-      });
+      std::erase_if(self->listeners_, [&](const Listener& l) { return l.queue == raw; });
     }
     try {
       self->subscribe();
     } catch (const Error&) {  // the session has ended: nothing is subscribed any more
     }
   });
+  {
+    std::lock_guard lock(mutex_);
+    listeners_.push_back({queue.get(), queue});
+  }
+  subscribe();
   return queue;
 }
 
@@ -108,10 +105,8 @@ void EventSource::subscribe() {
   {
     std::lock_guard lock(mutex_);
     bool all = false;
-    for (const auto& weak : queues_) {
-      const auto queue = weak.lock();
-      if (!queue) continue;
-      const EventFilter& filter = queue->filter();
+    for (const Listener& listener : listeners_) {
+      const EventFilter& filter = listener.queue->filter();
       kinds |= filter.kinds;
       all = all || filter.devices.empty();
       devices.insert(devices.end(), filter.devices.begin(), filter.devices.end());
@@ -129,25 +124,20 @@ void EventSource::subscribe() {
 }
 
 void EventSource::tell(const std::vector<qpm::Event>& events) {
-  std::vector<std::shared_ptr<EventQueue>> queues;
-  {
-    std::lock_guard lock(mutex_);
-    for (const auto& weak : queues_)
-      if (auto queue = weak.lock()) queues.push_back(std::move(queue));
-  }
+  std::lock_guard lock(mutex_);
   for (const auto& event : events)
-    for (const auto& queue : queues)
-      if (queue->filter().wants(event)) queue->push(event);
+    for (const Listener& listener : listeners_)
+      if (listener.queue->filter().wants(event)) listener.queue->push(event);
 }
 
 void EventSource::close() {
-  std::vector<std::weak_ptr<EventQueue>> queues;
+  std::vector<Listener> listeners;
   {
     std::lock_guard lock(mutex_);
-    queues.swap(queues_);
+    listeners.swap(listeners_);
   }
-  for (const auto& weak : queues)
-    if (const auto queue = weak.lock()) queue->close();
+  for (const Listener& listener : listeners)
+    if (const auto queue = listener.owner.lock()) queue->close();
 }
 
 }  // namespace qfw::qpi

@@ -70,7 +70,14 @@ class EventSource : public std::enable_shared_from_this<EventSource> {
   const std::function<std::shared_ptr<qpm::Session>()> session_;
   std::mutex subscribing_;
   std::mutex mutex_;
-  std::vector<std::weak_ptr<EventQueue>> queues_;
+  // A queue is here from open() until its close(), which its end calls. Events are pushed through `queue`, under
+  // mutex_: a reference held while they are could be the last one, and its end would subscribe anew in the middle of
+  // the telling.
+  struct Listener {
+    EventQueue* queue;
+    std::weak_ptr<EventQueue> owner;
+  };
+  std::vector<Listener> listeners_;
   bool subscribed_ = false;
 };
 
