@@ -39,12 +39,9 @@ def ctx(request: pytest.FixtureRequest, runtime: Runtime) -> Iterator[qpi.Contex
         return
     with tempfile.TemporaryDirectory(prefix="qfw-", dir="/tmp") as folder:
         server = runtime.serve(f"unix:{folder}/runtime.sock")
-        context = qpi.connect(server.address, reconnect=0)
-        yield context
-        # The server first. Closing the client first has hung now and then where both live in one process that had also
-        # started daemons; not understood yet.
+        with qpi.connect(server.address) as context:
+            yield context
         server.stop()
-        context.close()
 
 
 def settle(ctx: qpi.Context) -> None:
