@@ -73,7 +73,7 @@ class Proxy {
     const ssize_t n = read(from, buffer, sizeof(buffer));
     if (n <= 0) return false;
     if (count) ++*count;
-    return swallow || write(to, buffer, static_cast<size_t>(n)) == n;
+    return swallow || send(to, buffer, static_cast<size_t>(n), MSG_NOSIGNAL) == n;
   }
 
   const std::string path_;
