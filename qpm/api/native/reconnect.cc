@@ -31,7 +31,11 @@ void Reconnect::lost(uint64_t now, Failure why) {
 
 void Reconnect::seen(uint64_t now, Sighting s) {
   if (state_ != State::kLooking) return;
-  if (s.gone) return end({ErrorCode::kConnectionLost, why_.message + "; its run was ended"});
+  if (s.gone) {
+    const std::string words = why_.message + "; its run was ended";
+    if (why_.code == ErrorCode::kUnavailable) return end({why_.code, words, why_.transient, why_.retry_after_s});
+    return end({ErrorCode::kConnectionLost, words});
+  }
   if (s.alive) last_alive_ = now;
   if (s.address.empty()) return later(now);
   address_ = std::move(s.address);

@@ -96,7 +96,17 @@ TEST(Reconnect, ARunThatWasEndedIsNotWaitedFor) {
   EXPECT_EQ(until_decided(r, 0, {true, false, ""}), 0u);
   const auto step = r.step(0);
   EXPECT_EQ(step.what, Do::kGiveUp);
+  EXPECT_EQ(step.reason.code, ErrorCode::kConnectionLost);
   EXPECT_FALSE(step.reason.transient);
+}
+
+TEST(Reconnect, WhatTheRuntimeSaidAtItsEndIsPassedOn) {
+  Reconnect r(policy());
+  r.lost(0, {ErrorCode::kUnavailable, "the runtime was stopped", true, 1.0});
+  EXPECT_EQ(until_decided(r, 0, {true, false, ""}), 0u);
+  const auto step = r.step(0);
+  EXPECT_EQ(step.reason.code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(step.reason.transient);
 }
 
 TEST(Reconnect, ARefusalIsTriedAgainUnlessItIsForGood) {
