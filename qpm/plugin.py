@@ -22,6 +22,7 @@ imported in `executor()`, which runs in a worker process of its own.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -198,7 +199,7 @@ class Executor(Protocol):
         """Frees what the executor holds."""
 
 
-class Plugin:
+class Plugin(ABC):
     """A provider. Subclass it and name an instance in the entry point group `qfw.qpm_plugins`."""
 
     name: ClassVar[str] = ""
@@ -212,9 +213,9 @@ class Plugin:
         if self.tell is not None:
             self.tell(event)
 
+    @abstractmethod
     def devices(self) -> Sequence[DeviceSpec]:
         """What this provider offers; cheap, and without importing the vendor's packages."""
-        raise NotImplementedError
 
     def missing(self) -> str:
         """Empty when the provider can run here, else what is missing and how to install it."""

@@ -232,13 +232,22 @@ bool Runtime::help() {
   return true;
 }
 
-// A sequential stream's completion is delivered before its next task can start, and its id is free by then.
-void Runtime::flush_before_next(Job& job, Batch& batch) {
-  {
-    std::lock_guard lock(mutex_);
-    dispatcher_.forget(job);
+// Takes a job whose completion is in the batch out of what is in flight; gives what that lets start. A sequential
+// stream's completion is delivered before its next task can start, and its id is free by then.
+Dispatcher::Actions Runtime::retire(Job& job, Batch& batch) {
+  if (job.sequential) {
+    {
+      std::lock_guard lock(mutex_);
+      dispatcher_.forget(job);
+    }
+    batch.flush();
   }
-  batch.flush();
+  Dispatcher::Actions actions;
+  std::lock_guard lock(mutex_);
+  dispatcher_.finished(job, actions);
+  in_flight_ += actions.start.size();
+  if (--in_flight_ == 0 && stopping_) idle_.notify_all();
+  return actions;
 }
 
 // Runs a job of a synchronous device on this thread, then whatever its end lets start, until the clock reads `until`.
@@ -247,14 +256,7 @@ void Runtime::work(JobPtr job, uint64_t until) {
   while (job) {
     Result result = execute(*job);
     batch.complete(job, std::move(result));
-    if (job->sequential) flush_before_next(*job, batch);
-    Dispatcher::Actions actions;
-    {
-      std::lock_guard lock(mutex_);
-      dispatcher_.finished(*job, actions);
-      in_flight_ += actions.start.size();
-      if (--in_flight_ == 0 && stopping_) idle_.notify_all();
-    }
+    Dispatcher::Actions actions = retire(*job, batch);
     job.reset();
     perform(actions, batch, &job);
     if (job && until != UINT64_MAX && now_ns() >= until) {
@@ -286,14 +288,7 @@ void Runtime::finished(std::vector<Finished>&& jobs) {
     if (!job->ended) job->ended = now_ns();
     if (!job->began) job->began = job->ended.load();
     batch.complete(job, std::move(result));
-    if (job->sequential) flush_before_next(*job, batch);
-    Dispatcher::Actions actions;
-    {
-      std::lock_guard lock(mutex_);
-      dispatcher_.finished(*job, actions);
-      in_flight_ += actions.start.size();
-      if (--in_flight_ == 0 && stopping_) idle_.notify_all();
-    }
+    Dispatcher::Actions actions = retire(*job, batch);
     perform(actions, batch);
   }
 }

@@ -108,7 +108,7 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   bool admit_auto(Job& job, const std::vector<DeviceId>& devices);
   void perform(Dispatcher::Actions& actions, Batch& batch, JobPtr* next = nullptr);
   void enqueue(std::vector<JobPtr>&& jobs);
-  void flush_before_next(Job& job, Batch& batch);
+  Dispatcher::Actions retire(Job& job, Batch& batch);
   void work(JobPtr job, uint64_t budget_ns);
   JobPtr take(bool small_only);
   Result execute(Job& job);

@@ -5,15 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int failures = 0;
-
-#define EXPECT(condition)                                                                                \
-  do {                                                                                                   \
-    if (!(condition)) {                                                                                  \
-      ++failures;                                                                                        \
-      fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #condition, qpi_last_error()); \
-    }                                                                                                    \
-  } while (0)
+#include "expect.h"
 
 static qpi_context* context;
 static qpi_mesh* mesh;

@@ -1,14 +1,18 @@
-"""One daemon for the whole suite, with the plugins of `plugins/` installed beside the built-in ones, and the tool of
-`tools/`, installed with pip."""
+"""A runtime in this process; one daemon for a whole suite, with the plugins of `plugins/` installed beside the built-in
+ones; and the tool of `tools/`, installed with pip."""
 
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qfw import qpi
+from qfw._core import qpi as native
+from qfw._core.qpm import Runtime
 from qfw.qpm import run as runs
 from qfw.qpm import run_cli
 
@@ -24,6 +28,30 @@ def live_run(private_directories: Path) -> Iterator[runs.Run]:
         run_cli.start(run, log_level="info", tcp="127.0.0.1")
     yield run
     run_cli.clean(run, grace=10.0)
+
+
+@pytest.fixture
+def runtime() -> Iterator[Runtime]:
+    """A runtime in this process with two devices, "one" and "two"."""
+    made = Runtime()
+    made.add_statevec("one")
+    made.add_statevec("two")
+    yield made
+    made.stop()
+
+
+@pytest.fixture(params=["embedded", "socket"])
+def ctx(request: pytest.FixtureRequest, runtime: Runtime) -> Iterator[qpi.Context]:
+    """A context of `runtime`: in this process, and through a socket."""
+    if request.param == "embedded":
+        with qpi.Context(native.Context.over(runtime.session())) as context:
+            yield context
+        return
+    with tempfile.TemporaryDirectory(prefix="qfw-", dir="/tmp") as folder:
+        server = runtime.serve(f"unix:{folder}/runtime.sock")
+        with qpi.connect(server.address) as context:
+            yield context
+        server.stop()
 
 
 @pytest.fixture(scope="session")

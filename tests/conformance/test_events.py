@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import select
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qfw import qpi
-from qfw._core import qpi as native
 from qfw._core.qpm import Runtime
 from qfw.qpi import errors
 from qfw.qpm import run as runs
@@ -20,28 +17,6 @@ from qfw.qpm.host import Host, load
 from qfw.qpm.plugin import DeviceEvent
 
 PATIENCE = 60.0  # seconds; never reached by code that works
-
-
-@pytest.fixture
-def runtime() -> Iterator[Runtime]:
-    made = Runtime()
-    made.add_statevec("one")
-    made.add_statevec("two")
-    yield made
-    made.stop()
-
-
-@pytest.fixture(params=["embedded", "socket"])
-def ctx(request: pytest.FixtureRequest, runtime: Runtime) -> Iterator[qpi.Context]:
-    if request.param == "embedded":
-        with qpi.Context(native.Context.over(runtime.session())) as context:
-            yield context
-        return
-    with tempfile.TemporaryDirectory(prefix="qfw-", dir="/tmp") as folder:
-        server = runtime.serve(f"unix:{folder}/runtime.sock")
-        with qpi.connect(server.address) as context:
-            yield context
-        server.stop()
 
 
 def settle(ctx: qpi.Context) -> None:

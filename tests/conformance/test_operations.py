@@ -6,63 +6,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 
-import numpy as np
 import pytest
+from programs import endless, flip
 
 from qfw import qpi
 from qfw._core import qpi as native
 from qfw._core.qpm import Runtime
-from qfw.program import Affine
 from qfw.qpi import errors
 
 PATIENCE = 60.0  # seconds; never reached by code that works
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Iterator[Runtime]:
-    made = Runtime()
-    made.add_statevec("one")
-    made.add_statevec("two")
-    yield made
-    made.stop()
-
-
-@pytest.fixture(params=["embedded", "socket"])
-def ctx(request: pytest.FixtureRequest, runtime: Runtime) -> Iterator[qpi.Context]:
-    if request.param == "embedded":
-        with qpi.Context(native.Context.over(runtime.session())) as context:
-            yield context
-        return
-    with tempfile.TemporaryDirectory(prefix="qfw-", dir="/tmp") as folder:
-        server = runtime.serve(f"unix:{folder}/runtime.sock")
-        with qpi.connect(server.address) as context:
-            yield context
-        server.stop()
-
-
-def flip(bits: int, width: int = 4) -> qpi.Program:
-    """Prepares and measures a number."""
-    builder = qpi.Builder(width, width)
-    for q in range(width):
-        if bits >> q & 1:
-            builder.gate("x", [q])
-        builder.measure(q, q)
-    return builder.finish()
-
-
-def endless(**given: object) -> qpi.Task:
-    """Runs for minutes unless it is stopped."""
-    builder = qpi.Builder(18, 18)
-    theta = builder.parameter("theta")
-    for _ in range(12):
-        for q in range(18):
-            builder.gate("rx", [q], [Affine(theta)])
-    builder.measure(0, 0)
-    return qpi.Task(builder.finish(), bindings=np.zeros((50_000, 1)), shots=1, **given)  # type: ignore[arg-type]
 
 
 BELL = flip(3)
@@ -83,20 +37,20 @@ def test_all_devices_run_a_task_and_it_completes_once(ctx: qpi.Context) -> None:
     assert [c.context for c in completions] == list(range(20))
     for c in completions:
         assert [r.device for r in c.results] == ["two", "one"]
-        assert [r.counts for r in c.results] == [{f"{c.context % 16:04b}": 7}] * 2
+        assert [r.counts for r in c.results] == [{f"{c.context % 16:08b}": 7}] * 2
         assert c.result == c.results
 
 
 def test_a_batch_on_all_devices_keeps_its_order(ctx: qpi.Context) -> None:
     mesh = ctx.mesh("one", "two", mode="all")
     for i, results in enumerate(mesh.run([qpi.Task(flip(i), shots=3) for i in range(16)], timeout=PATIENCE)):
-        assert [(r.device, r.counts) for r in results] == [("one", {f"{i:04b}": 3}), ("two", {f"{i:04b}": 3})]
+        assert [(r.device, r.counts) for r in results] == [("one", {f"{i:08b}": 3}), ("two", {f"{i:08b}": 3})]
 
 
 def test_a_pipeline_works_for_each_device(ctx: qpi.Context) -> None:
     mesh, pipeline = ctx.mesh("one", "two", mode="all"), ctx.tool_pipeline("fuse")
     results = mesh.run([qpi.Task(flip(i)) for i in range(3)], pipeline=pipeline, timeout=PATIENCE)
-    assert [[r.counts for r in each] for each in results] == [[{f"{i:04b}": 1024}] * 2 for i in range(3)]
+    assert [[r.counts for r in each] for each in results] == [[{f"{i:08b}": 1024}] * 2 for i in range(3)]
     done = ctx.completion_queue()
     with mesh.stream(completions=done, pipeline=pipeline) as stream:
         stream.submit(qpi.Task(flip(9), context="mine"))
@@ -111,7 +65,7 @@ def test_a_failure_on_all_devices_names_them(ctx: qpi.Context) -> None:
     ) as e:
         mesh.run([qpi.Task(BELL), WRONG], timeout=PATIENCE)
     good, bad = e.value.results  # type: ignore[attr-defined]
-    assert [r.counts for r in good] == [{"0011": 1024}] * 2
+    assert [r.counts for r in good] == [{"00000011": 1024}] * 2
     assert all(isinstance(each, errors.InvalidArgument) for each in bad)
     done = ctx.completion_queue()
     with mesh.stream(completions=done) as stream:
@@ -219,7 +173,7 @@ def test_cancel_of_everything(ctx: qpi.Context) -> None:
         stream.wait(PATIENCE)
     for _ in range(6):
         assert isinstance(done.readerr().error, errors.Cancelled)
-    assert ctx.mesh("one").run(qpi.Task(BELL), timeout=PATIENCE).counts == {"0011": 1024}
+    assert ctx.mesh("one").run(qpi.Task(BELL), timeout=PATIENCE).counts == {"00000011": 1024}
 
 
 def test_higher_priority_goes_first(runtime: Runtime) -> None:
@@ -255,7 +209,7 @@ def test_await_a_run(ctx: qpi.Context) -> None:
             await mesh.run_async(endless(), timeout=0.05)
         return [r.counts for r in results]
 
-    assert asyncio.run(main()) == [{f"{i:04b}": 2} for i in range(16)]
+    assert asyncio.run(main()) == [{f"{i:08b}": 2} for i in range(16)]
 
 
 def test_cancelling_an_awaited_run_cancels_its_task(ctx: qpi.Context) -> None:
@@ -267,7 +221,7 @@ def test_cancelling_an_awaited_run_cancels_its_task(ctx: qpi.Context) -> None:
             await run
 
     asyncio.run(main())
-    assert ctx.mesh("one").run(qpi.Task(BELL), timeout=PATIENCE).counts == {"0011": 1024}
+    assert ctx.mesh("one").run(qpi.Task(BELL), timeout=PATIENCE).counts == {"00000011": 1024}
 
 
 def test_async_submission_and_iteration(ctx: qpi.Context) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import endless, flip, rotations
 
 from qfw import qpi
 from qfw.program import Affine
@@ -47,34 +48,6 @@ def ctx(endpoint: str) -> Iterator[qpi.Context]:
 @pytest.fixture
 def mesh(ctx: qpi.Context) -> qpi.Mesh:
     return ctx.mesh("statevec")
-
-
-def flip(bits: int, width: int = 8) -> qpi.Program:
-    """Prepares and measures a number."""
-    builder = qpi.Builder(width, width)
-    for q in range(width):
-        if bits >> q & 1:
-            builder.gate("x", [q])
-        builder.measure(q, q)
-    return builder.finish()
-
-
-def rotations(qubits: int, layers: int) -> qpi.Program:
-    builder = qpi.Builder(qubits, qubits)
-    theta = builder.parameter("theta")
-    for layer in range(layers):
-        for q in range(qubits):
-            builder.gate("rx", [q], [Affine(theta, 1.0 + layer)])
-        for q in range(qubits - 1):
-            builder.gate("cx", [q, q + 1])
-    for q in range(qubits):
-        builder.measure(q, q)
-    return builder.finish()
-
-
-def endless(**given: object) -> qpi.Task:
-    """Runs for minutes unless it is stopped."""
-    return qpi.Task(rotations(18, 12), bindings=np.zeros((50_000, 1)), shots=1, **given)  # type: ignore[arg-type]
 
 
 BELL = flip(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import dense
@@ -16,19 +16,21 @@ import numpy as np
 
 from qfw.program import Bit, Program, Var
 
-FLOOR = 1e-6  # a path less probable than this is not followed
+FLOOR = 1e-6  # a path less probable than this is not followed, if not said otherwise
 _WRAP = 1 << 64
 
 
 class Negligible(Exception):
-    """The path has become less probable than FLOOR."""
+    """The path has become too improbable to follow."""
 
 
 class Path:
-    """The outcomes of one run: those given first, then the first that can be."""
+    """The outcomes of one run: those given first, then the first that can be; Negligible when less probable than
+    `floor`."""
 
-    def __init__(self, given: tuple[int, ...]) -> None:
+    def __init__(self, given: tuple[int, ...], floor: float) -> None:
         self._given = given
+        self._floor = floor
         self.taken: tuple[int, ...] = ()
         self.others: list[tuple[int, ...]] = []
         self.weight = 1.0
@@ -38,30 +40,36 @@ class Path:
         if len(self.taken) < len(self._given):
             outcome = self._given[len(self.taken)]
         else:
-            outcome = int(self.weight * (1 - one) < FLOOR)
-            if not outcome and self.weight * one > FLOOR:
+            outcome = int(self.weight * (1 - one) < self._floor)
+            if not outcome and self.weight * one > self._floor:
                 self.others.append((*self.taken, 1))
         self.taken += (outcome,)
         self.weight *= one if outcome else 1 - one
-        if self.weight < FLOOR:
+        if self.weight < self._floor:
             raise Negligible
         return outcome
 
 
-def explore(run: Callable[[Path], str]) -> dict[str, float]:
-    """The weight of every outcome of `run`, over all its paths."""
+def explore(run: Callable[[Path], State], floor: float) -> Iterator[tuple[float, State]]:
+    """Weight and last state of every path of `run`."""
     todo: list[tuple[int, ...]] = [()]
-    out: dict[str, float] = {}
     while todo:
-        path = Path(todo.pop())
+        path = Path(todo.pop(), floor)
         with contextlib.suppress(Negligible):
-            key = run(path)
-            out[key] = out.get(key, 0.0) + path.weight
+            state = run(path)
+            yield path.weight, state
         todo += path.others
+
+
+def by_bits(ends: Iterable[tuple[float, State]]) -> dict[str, float]:
+    """The probability of each bit string, highest bit left."""
+    out: dict[str, float] = {}
+    for weight, state in ends:
+        out[state.key] = out.get(state.key, 0.0) + weight
     return out
 
 
-class _State:
+class State:
     """Qubits and classical bits along one path."""
 
     def __init__(self, qubits: int, bits: int, path: Path) -> None:
@@ -90,13 +98,18 @@ class _State:
         return "".join("01"[bit] for bit in reversed(self.bits))
 
 
-def of_program(program: Program, row: Any = ()) -> dict[str, float]:
+def of_program(program: Program, row: Any = (), floor: float = FLOOR) -> dict[str, float]:
     """The probability of each bit string (highest bit left) that a Program ends with."""
-    return explore(lambda path: _run_program(program, row, path))
+    return by_bits(ends_of_program(program, row, floor))
 
 
-def _run_program(program: Program, row: Any, path: Path) -> str:
-    state = _State(program.num_qubits, program.num_bits, path)
+def ends_of_program(program: Program, row: Any = (), floor: float = FLOOR) -> Iterator[tuple[float, State]]:
+    """The states that a Program ends in, each with its weight; the same state may come more than once."""
+    return explore(lambda path: _run_program(program, row, path), floor)
+
+
+def _run_program(program: Program, row: Any, path: Path) -> State:
+    state = State(program.num_qubits, program.num_bits, path)
     variables = [initial for _, initial in program.variables]
     at = 0
     while True:
@@ -109,10 +122,10 @@ def _run_program(program: Program, row: Any, path: Path) -> str:
             case ("branch", variable, then, otherwise):
                 at = then if variables[variable] else otherwise
             case _:
-                return state.key
+                return state
 
 
-def _instruction(state: _State, variables: list[Any], item: Any, row: Any) -> None:
+def _instruction(state: State, variables: list[Any], item: Any, row: Any) -> None:
     def value(operand: Any) -> Any:
         if isinstance(operand, Var):
             return variables[operand.index]
@@ -158,8 +171,13 @@ def _shift(function: Callable[[int, int], int]) -> Callable[[int, int], int]:
     return _wrapped(shift)
 
 
+@_wrapped
 def _divide(a: Any, b: Any) -> Any:
-    return a / b if isinstance(a, float) else int(math.copysign(abs(a) // abs(b), a * b))
+    return a / b if isinstance(a, float) else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+def _remainder(a: Any, b: Any) -> Any:
+    return math.fmod(a, b) if isinstance(a, float) else a - b * _divide(a, b)
 
 
 _COMPUTE: dict[str, Callable[..., Any]] = {
@@ -168,7 +186,7 @@ _COMPUTE: dict[str, Callable[..., Any]] = {
     "and": operator.and_, "or": operator.or_, "xor": operator.xor,
     "shl": _shift(operator.lshift), "shr": _shift(operator.rshift),
     "add": _wrapped(operator.add), "sub": _wrapped(operator.sub), "mul": _wrapped(operator.mul),
-    "div": _divide, "neg": _wrapped(operator.neg),
+    "div": _divide, "mod": _remainder, "neg": _wrapped(operator.neg),
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
     "select": lambda condition, a, b: a if condition else b,
     "to_int": int, "to_float": float, "to_bool": bool,
@@ -186,18 +204,18 @@ class _Continue(Exception):
 def of_circuit(circuit: Any, values: dict[Any, float] | None = None) -> dict[str, float]:
     """The probability of each bit string (highest bit left, no spaces) that a Qiskit circuit ends with."""
 
-    def run(path: Path) -> str:
-        state = _Circuit(_State(circuit.num_qubits, circuit.num_clbits, path), dict(values or {}))
-        state.walk(circuit, list(range(circuit.num_qubits)), list(range(circuit.num_clbits)))
-        return state.state.key
+    def run(path: Path) -> State:
+        walk = _Circuit(State(circuit.num_qubits, circuit.num_clbits, path), dict(values or {}))
+        walk.walk(circuit, list(range(circuit.num_qubits)), list(range(circuit.num_clbits)))
+        return walk.state
 
-    return explore(run)
+    return by_bits(explore(run, FLOOR))
 
 
 class _Circuit:
     """One path through a Qiskit circuit: its variables, and the values of its parameters."""
 
-    def __init__(self, state: _State, parameters: dict[Any, float]) -> None:
+    def __init__(self, state: State, parameters: dict[Any, float]) -> None:
         self.state = state
         self._parameters = parameters
         self._variables: dict[Any, Any] = {}

@@ -17,18 +17,7 @@ from qfw.qpm import run as runs
 from qfw.qpm import run_cli
 from qfw.qpm.api.v1 import resource_pb2, resource_pb2_grpc
 
-
-@pytest.fixture(autouse=True)
-def directories(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Directories of this test's own, below the session's; whatever a test leaves running is ended."""
-    base = Path(os.environ["XDG_RUNTIME_DIR"]) / f"t{os.urandom(3).hex()}"
-    for name in ("r", "s"):
-        (base / name).mkdir(mode=0o700, parents=True)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "r"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(base / "s"))
-    yield base
-    for run in runs.runs():
-        run_cli.clean(run, grace=5.0)
+pytestmark = pytest.mark.usefixtures("directories")
 
 
 def cli(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:

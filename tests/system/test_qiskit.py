@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,11 @@ from qfw_qiskit import QFWBackend, QFWEstimatorV2, QFWSamplerV2
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[runs.Run]:
+def run(directories: Path) -> runs.Run:
     """A live run of this test's own."""
-    base = Path(os.environ["XDG_RUNTIME_DIR"]) / f"q{os.urandom(3).hex()}"
-    for name in ("r", "s"):
-        (base / name).mkdir(mode=0o700, parents=True)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "r"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(base / "s"))
     made = runs.run_of("qiskit")
     run_cli.start(made)
-    yield made
-    run_cli.clean(made, grace=5.0)
+    return made
 
 
 def bell(bits: int = 2) -> QuantumCircuit:

@@ -7,13 +7,13 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from programs import flip
 
 from qfw import qpi
-from qfw.program import Affine, Builder, PauliSum, Program
+from qfw.program import Affine, Builder, PauliSum
 from qfw.qpi import errors
 from qfw.qpm import run as runs
 from qfw.qpm import run_cli
@@ -22,27 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds; never reached by code that works
 
 
-@pytest.fixture(autouse=True)
-def directories(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Directories of this test's own, below the session's; whatever a test leaves running is ended."""
-    base = Path(os.environ["XDG_RUNTIME_DIR"]) / f"t{os.urandom(3).hex()}"
-    for name in ("r", "s"):
-        (base / name).mkdir(mode=0o700, parents=True)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "r"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(base / "s"))
-    yield base
-    for run in runs.runs():
-        run_cli.clean(run, grace=5.0)
-
-
-def flip(bits: int) -> Program:
-    """Prepares and measures a number."""
-    builder = Builder(8, 8)
-    for q in range(8):
-        if bits >> q & 1:
-            builder.gate("x", [q])
-        builder.measure(q, q)
-    return builder.finish()
+pytestmark = pytest.mark.usefixtures("directories")
 
 
 def kill(process: runs.Process | None) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ def naming(what: str) -> Iterator[None]:
         raise type(e)(f"{what}: {e}", transient=e.transient, retry_after=e.retry_after) from e
 
 
-class Gathering:
+class Gathering(ABC):
     """What came of tasks, in the order of their submission; a subclass says where it comes from.
 
     Args:
@@ -54,17 +55,19 @@ class Gathering:
     def __len__(self) -> int:
         return len(self.results)
 
+    @abstractmethod
     def poll(self) -> None:
         """Takes in what has ended, without waiting."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _read(self, count: int, timeout: float) -> None:
         """Takes in up to `count` completions; waits for them for some time at most (WaitTimeout or not)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _cancel(self) -> None:
-        raise NotImplementedError
+        """Cancels what has not ended."""
 
+    @abstractmethod
     def _close(self) -> None:
         """Called when all have ended."""
 

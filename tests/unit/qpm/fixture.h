@@ -2,13 +2,17 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -20,6 +24,21 @@
 namespace qfw::qpm::test {
 
 inline constexpr auto kPatience = std::chrono::seconds(60);  // a hang fails the test; nothing passes by waiting
+
+// A directory of a test's own with a path short enough for sockets; goes with all that is in it.
+struct Folder {
+  Folder() {
+    char made[] = "/tmp/qfw-test-XXXXXX";
+    if (!mkdtemp(made)) throw std::runtime_error("no directory for a test");
+    path = made;
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  std::string operator/(const std::string& name) const { return path + "/" + name; }
+
+  std::string path;
+};
 
 // GHZ over n qubits; measured when asked.
 inline program::ProgramPtr ghz(uint32_t n, bool measured = true) {

@@ -1,10 +1,8 @@
 // The Runtime service over a unix socket: round trips, large results, a server that dies, sessions beyond the limit.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <set>
 #include <string>
 #include <thread>
@@ -23,9 +21,6 @@ using test::ManualDevice;
 class GrpcTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char path[] = "/tmp/qfw-test-XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    folder = path;
     RuntimeOptions o;
     o.threads = 2;
     o.window = 512;
@@ -38,17 +33,15 @@ class GrpcTest : public ::testing::Test {
     wire::Limits limits;
     limits.program_bytes = 64 << 10;  // so that programs are forgotten, and put again
     limits.task_bytes = 4 << 20;
-    server = std::make_unique<GrpcServer>(runtime, "unix:" + folder + "/r.sock", limits);
+    server = std::make_unique<GrpcServer>(runtime, "unix:" + folder / "r.sock", limits);
   }
   void TearDown() override {
     server->stop(0.0);
     runtime->stop();
-    unlink((folder + "/r.sock").c_str());
-    rmdir(folder.c_str());
   }
   std::shared_ptr<Session> connect() { return connect_session(server->address(), {.timeout_s = 20.0}); }
 
-  std::string folder;
+  test::Folder folder;
   std::shared_ptr<Runtime> runtime;
   ManualDevice* manual = nullptr;
   std::unique_ptr<GrpcServer> server;
@@ -57,7 +50,7 @@ class GrpcTest : public ::testing::Test {
 TEST_F(GrpcTest, RoundTripAndTiming) {
   Client c(connect());
   struct stat s;
-  ASSERT_EQ(stat((folder + "/r.sock").c_str(), &s), 0);
+  ASSERT_EQ(stat((folder / "r.sock").c_str(), &s), 0);
   EXPECT_EQ(s.st_mode & 0777, 0600u);
   EXPECT_EQ(c.session->window(), 512u);
   ASSERT_EQ(c.session->devices().size(), 2u);
@@ -262,7 +255,7 @@ TEST_F(GrpcTest, ClosingASessionCancelsItsTasks) {
 
 TEST_F(GrpcTest, NoServerAndTooManySessions) {
   try {
-    connect_session("unix:" + folder + "/nothing.sock", {.timeout_s = 5.0});
+    connect_session("unix:" + folder / "nothing.sock", {.timeout_s = 5.0});
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::kUnavailable);

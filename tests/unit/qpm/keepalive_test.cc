@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -84,9 +83,6 @@ class Proxy {
 class KeepaliveTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char path[] = "/tmp/qfw-test-XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    folder = path;
     runtime = Runtime::make({.threads = 1});
     auto device = std::make_unique<ManualDevice>("manual");
     manual = device.get();
@@ -96,13 +92,11 @@ class KeepaliveTest : public ::testing::Test {
     server.reset();
     for (auto& job : held) manual->give_back(job, {});
     runtime->stop();
-    unlink((folder + "/server.sock").c_str());
     proxy.reset();
-    rmdir(folder.c_str());
   }
   // A session through the proxy whose client pings every second, with one task that does not end.
   std::unique_ptr<Client> begin(double permit_s, double ping_s = 60.0) {
-    const std::string there = folder + "/server.sock", here = folder + "/proxy.sock";
+    const std::string there = folder / "server.sock", here = folder / "proxy.sock";
     server = std::make_unique<GrpcServer>(runtime, "unix:" + there, wire::Limits{}, TlsListen{},
                                           Keepalive{permit_s, ping_s});
     proxy = std::make_unique<Proxy>(here, there);
@@ -122,7 +116,7 @@ class KeepaliveTest : public ::testing::Test {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 
-  std::string folder;
+  test::Folder folder;
   std::shared_ptr<Runtime> runtime;
   ManualDevice* manual = nullptr;
   std::unique_ptr<GrpcServer> server;

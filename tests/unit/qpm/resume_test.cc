@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 #include <string>
 
@@ -54,19 +53,11 @@ struct Daemon {
 
 class ResumeTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    char path[] = "/tmp/qfw-test-XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    folder = path;
-    begin();
-  }
-  void TearDown() override {
-    daemon.reset();
-    rmdir(folder.c_str());
-  }
+  void SetUp() override { begin(); }
+  void TearDown() override { daemon.reset(); }
 
   void begin(bool manual_first = false, uint32_t window = 64) {
-    const std::string at = "unix:" + folder + "/" + std::to_string(++begun) + ".sock";
+    const std::string at = "unix:" + folder / std::to_string(++begun) + ".sock";
     daemon = std::make_unique<Daemon>(at, manual_first, window);
     std::lock_guard lock(mutex);
     seen = {false, true, at};
@@ -89,7 +80,7 @@ class ResumeTest : public ::testing::Test {
     return connect_session(daemon->server->address(), o);
   }
 
-  std::string folder;
+  test::Folder folder;
   int begun = 0;
   std::unique_ptr<Daemon> daemon;
   std::mutex mutex;
@@ -229,7 +220,7 @@ TEST_F(ResumeTest, ADifferentRuntimeIsRefusedWithTheReason) {
     if (small) {
       begin(false, 8);
     } else {  // one that lacks the device
-      const std::string at = "unix:" + folder + "/other.sock";
+      const std::string at = "unix:" + folder / "other.sock";
       auto other = Runtime::make({});
       other->add_statevec();
       GrpcServer server(other, at);
@@ -239,7 +230,7 @@ TEST_F(ResumeTest, ADifferentRuntimeIsRefusedWithTheReason) {
       }
       ASSERT_TRUE(c.wait(1));
       server.stop(0.0);
-      unlink((folder + "/other.sock").c_str());
+      unlink((folder / "other.sock").c_str());
       begin();
     }
     ASSERT_TRUE(c.wait(1));

@@ -1,7 +1,6 @@
 // A device in another process, played by a second runtime behind a socket: results, death, fast deaths, refusal to
 // start.
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <string>
@@ -21,9 +20,6 @@ using test::ManualDevice;
 class WorkerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char path[] = "/tmp/qfw-test-XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    folder = path;
     worker = Runtime::make();
     auto device = std::make_unique<ManualDevice>("inner", 8);
     inner = device.get();
@@ -43,12 +39,11 @@ class WorkerTest : public ::testing::Test {
     runtime->stop();
     kill();
     worker->stop();
-    rmdir(folder.c_str());
   }
 
   std::string start() {
     if (refusal) refusal.raise();
-    server = std::make_unique<GrpcServer>(worker, "unix:" + folder + "/" + std::to_string(++starts) + ".sock");
+    server = std::make_unique<GrpcServer>(worker, "unix:" + folder / std::to_string(++starts) + ".sock");
     return server->address();
   }
   void kill() {
@@ -58,7 +53,7 @@ class WorkerTest : public ::testing::Test {
     unlink(path.c_str());
   }
 
-  std::string folder;
+  test::Folder folder;
   std::shared_ptr<Runtime> worker, runtime;
   ManualDevice* inner = nullptr;
   std::unique_ptr<GrpcServer> server;

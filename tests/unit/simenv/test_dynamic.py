@@ -7,16 +7,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import branches
 import numpy as np
 import pytest
+from dense import expectation
 
 from qfw import simenv
 from qfw.program import Affine, Bit, Builder, Program, Var, errors
-from tests.support.dense import expectation
-from tests.support.outcomes import outcomes
 from tests.unit.simenv.dynamic_programs import random_program
 
 SHOTS = 20000
+RARE = 1e-14  # paths less probable than this are not followed
 
 
 def counts_of(program: Program, **options: Any) -> dict[int, int]:
@@ -25,9 +26,14 @@ def counts_of(program: Program, **options: Any) -> dict[int, int]:
     return dict(zip(keys, out["counts"].tolist(), strict=True))
 
 
+def bits_of(program: Program, row: Any = ()) -> dict[int, float]:
+    """The exact probability of each number in the bits."""
+    return {int(key, 2): p for key, p in branches.of_program(program, row, RARE).items()}
+
+
 def check_statistics(program: Program, **options: Any) -> None:
     """Counts within six standard deviations of the exact probabilities, and nothing that cannot be."""
-    exact = outcomes(program, options.get("row", ())).bits
+    exact = bits_of(program, options.get("row", ()))
     counts = counts_of(program, **options)
     assert sum(counts.values()) == options.get("shots", SHOTS)
     for key in {*exact, *counts}:
@@ -46,7 +52,7 @@ def test_exact_values_are_means_over_all_outcomes(seed: int) -> None:
     program = random_program(seed)
     sums = [[(0.5, "ZZ", [0, 1]), (1.0, "X", [2]), (0.25, "", [])], [(1.0, "YX", [0, 2]), (-2.0, "Z", [1])]]
     out = simenv.simulate(program, row=[0.6], probabilities=True, probability_qubits=[2, 0], observables=sums)
-    states = outcomes(program, [0.6]).states
+    states = [(weight, end.amplitudes) for weight, end in branches.ends_of_program(program, [0.6], RARE)]
     assert math.isclose(sum(w for w, _ in states), 1.0, abs_tol=1e-9)
     for found, terms in zip(out["expectations"], sums, strict=True):
         assert math.isclose(found, sum(w * expectation(s, terms) for w, s in states), abs_tol=1e-9)
@@ -340,7 +346,7 @@ def test_an_angle_that_follows_a_variable_follows_it_as_it_changes() -> None:
         b.compute("sub", x, Var(x), math.pi / (bit + 1))
         b.gate("id", 0)
         b.measure(0, bit)
-    exact = outcomes(b.finish()).bits
+    exact = bits_of(b.finish())
     assert math.isclose(exact[0b111] + exact[0b011], 1.0, abs_tol=1e-9)
     check_statistics(b.finish())
 
