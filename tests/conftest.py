@@ -1,4 +1,4 @@
-"""Isolation: no test finds, or leaves behind, a run of the user who starts the tests."""
+"""Isolation: no test finds, or leaves behind, a run of the user who starts the tests. And what many tests need."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from samples import install
 
 _LEADS_ELSEWHERE = ("QFW_", "SLURM_")
 
@@ -26,3 +27,10 @@ def private_directories() -> Iterator[Path]:
             patch.setenv(name, value)
         yield base
     shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def installed_plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder where pip put the sample providers; with it on its PYTHONPATH a process finds them by their entry
+    points."""
+    return install(Path(__file__).parent / "conformance" / "plugins", tmp_path_factory.mktemp("plugins"))

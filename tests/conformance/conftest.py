@@ -1,14 +1,13 @@
-"""A runtime in this process; one daemon for a whole suite, with the plugins of `plugins/` installed beside the built-in
-ones; and the tool of `tools/`, installed with pip."""
+"""A runtime in this process; one daemon for a whole suite, with the plugins of `plugins/` beside the built-in ones; and
+the tool of `tools/`; both installed with pip."""
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from samples import install
 
 from qfw import qpi
 from qfw._core import qpi as native
@@ -16,15 +15,14 @@ from qfw._core.qpm import Runtime
 from qfw.qpm import run as runs
 from qfw.qpm import run_cli
 
-PLUGINS = Path(__file__).parent / "plugins"
-TOOLS = Path(__file__).parent / "tools"
-
 
 @pytest.fixture(scope="module")
-def live_run(private_directories: Path) -> Iterator[runs.Run]:
+def live_run(private_directories: Path, installed_plugins: Path) -> Iterator[runs.Run]:
     run = runs.run_of("conformance")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH", "")])))
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, [str(installed_plugins), os.environ.get("PYTHONPATH", "")]))
+        )
         run_cli.start(run, log_level="info", tcp="127.0.0.1")
     yield run
     run_cli.clean(run, grace=10.0)
@@ -57,12 +55,7 @@ def ctx(request: pytest.FixtureRequest, runtime: Runtime) -> Iterator[qpi.Contex
 @pytest.fixture(scope="session")
 def installed_tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder where pip put the sample tool; Python finds it there, entry points and all."""
-    target = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-index", "--no-deps"]
-    made = subprocess.run(
-        [*pip, "--no-build-isolation", "--target", str(target), str(TOOLS)], capture_output=True, text=True, timeout=120
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
+    target = install(Path(__file__).parent / "tools", tmp_path_factory.mktemp("tools"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(target))
         yield target

@@ -199,9 +199,11 @@ except qpi.errors.ErrorAvailable:
 
 
 @pytest.fixture
-def busy(directories: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[runs.Run, "subprocess.Popen[str]"]]:
+def busy(
+    installed_plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[runs.Run, "subprocess.Popen[str]"]]:
     """A run with a client that waits for a task which never ends and cannot be interrupted."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent / "conformance" / "plugins"))
+    monkeypatch.setenv("PYTHONPATH", str(installed_plugins))
     run = runs.run_of("one")
     run_cli.start(run)
     client = subprocess.Popen(

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).parent.parent / "conformance" / "plugins"
-
 PROGRAM = """
 import os, sys
 from qfw import qpi
@@ -25,11 +23,16 @@ context = qpi.connect("embedded")
 WORKER_PID = "import qfw._embedded; print(qfw._embedded._made.host._workers[-1]._child.pid, flush=True)\n"
 
 
+@pytest.fixture(autouse=True)
+def samples(installed_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the programs of these tests find."""
+    monkeypatch.setenv("PYTHONPATH", str(installed_plugins))
+
+
 def start(code: str) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "PYTHONPATH": str(SAMPLE)}
     argv = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM + code]
     pipe = subprocess.PIPE
-    return subprocess.Popen(argv, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd="/")
+    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd="/")
 
 
 def run(code: str) -> tuple[str, str]:
