@@ -74,10 +74,11 @@ def ray_tasks(tasks: int) -> Callable[[], float] | None:
     """Ray tasks that do nothing, where Ray is installed."""
     try:
         import ray
+        from ray import init  # a folder of that name can be imported as well
     except ImportError:
         print("no Ray: it is not installed", file=sys.stderr)
         return None
-    ray.init(logging_level="ERROR", include_dashboard=False)
+    init(logging_level="ERROR", include_dashboard=False)
 
     @ray.remote  # type: ignore[misc]
     def nothing() -> int:
