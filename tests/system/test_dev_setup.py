@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,9 @@ def test_a_build_from_source_says_what_is_missing(tmp_path: Path) -> None:
     words = " ".join(done.stderr.split())
     assert "qfw needs these to build, and they were not found" in words
     assert "gRPC for C++ from 1.51 (libgrpc++-dev" in words and "apt-get install" in words
+
+
+def test_what_lies_beside_the_checkout_cannot_be_imported() -> None:
+    code = "import sys; print(*sys.path, sep='\\n')"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert str(DEV.parents[2]) not in done.stdout.splitlines()
