@@ -1,0 +1,41 @@
+"""A real Slurm on this machine, started once for the tests of this folder (scripts/dev/slurm-cluster)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm import Cluster, cluster_command
+
+
+def why_not() -> str | None:
+    """Why there can be no cluster on this machine; None where there can."""
+    if os.getuid() != 0:
+        return "a Slurm cluster needs root: slurmd starts the jobs of all users"
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    missing = [name for name in ("slurmctld", "slurmd", "munged", "srun") if not shutil.which(name, path=path)]
+    return f"{', '.join(missing)} not installed: scripts/dev/setup --tests, as root" if missing else None
+
+
+@pytest.fixture(scope="session")
+def possible() -> None:
+    """Skips where there can be no cluster."""
+    if (why := why_not()) is not None:
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def cluster(possible: None, private_directories: Path) -> Iterator[Cluster]:
+    """Ten compute nodes and two quantum ones: the paper's job (its Figure 11) and every smaller one fits."""
+    directory = Path(tempfile.mkdtemp(prefix="qfws-", dir="/tmp"))
+    options = ("--dir", str(directory))
+    cluster_command("up", "--compute", "10", "--quantum", "2", *options)
+    try:
+        yield Cluster(directory)
+    finally:
+        cluster_command("down", *options)
+    assert not directory.exists()
