@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm import Cluster, cluster_command
+from cluster import Cluster, cluster_command
 
 
 def why_not() -> str | None:

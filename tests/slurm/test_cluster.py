@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm import Cluster, cluster_command, processes
+from cluster import Cluster, cluster_command, processes
 
 ESCAPE = """
 # Leaves Slurm's sight: another session, and where there are cgroups, the root of them.
