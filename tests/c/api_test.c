@@ -153,6 +153,8 @@ static void test_results(void) {
   EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == 0);
   EXPECT(qpi_result_rows(result) == 1 && qpi_result_shots(result) == 200 && qpi_result_bits(result) == 2);
   EXPECT(qpi_result_seed(result) == 42 && strcmp(qpi_result_device(result), "statevec") == 0);
+  EXPECT(strcmp(qpi_result_method(result), "") == 0 && strcmp(qpi_result_method_reason(result), "") == 0);
+  EXPECT(strcmp(qpi_result_calibration(result), "") == 0);
   EXPECT(qpi_result_error(result, &message) == 0 && qpi_result_row_error(result, 0, NULL) == 0);
   EXPECT(qpi_result_num_counts(result, 0) == 2 && qpi_result_num_counts(result, 1) == QPI_EINVAL);
   EXPECT(qpi_result_count(result, 0, 1, bits, sizeof bits, &n) == 0 && strcmp(bits, "11") == 0);
@@ -169,6 +171,20 @@ static void test_results(void) {
   EXPECT(timing.execute_ns > 0);
   EXPECT(timing.total_ns == timing.convert_ns + timing.tools_ns + timing.transfer_ns + timing.queue_ns +
                                 timing.dispatch_ns + timing.execute_ns + timing.return_ns);
+  qpi_result_close(result);
+}
+
+static void test_method(void) {
+  const qpi_option automatic[] = {{"method", "auto"}}, wrong[] = {{"method", "fastest"}};
+  qpi_result* result = NULL;
+  qpi_task_attr task = bell_task();
+  task.options = automatic;
+  task.num_options = 1;
+  EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == 0);
+  EXPECT(strcmp(qpi_result_method(result), "statevector") == 0 && strlen(qpi_result_method_reason(result)) > 0);
+  qpi_result_close(result);
+  task.options = wrong;
+  EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == QPI_EINVAL && strstr(qpi_last_error(), "fastest"));
   qpi_result_close(result);
 }
 
@@ -408,6 +424,7 @@ int main(void) {
   test_program();
   test_bad_tasks();
   test_results();
+  test_method();
   test_expectations();
   test_gradients();
   test_order_of_a_batch();

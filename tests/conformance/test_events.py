@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import select
+import shutil
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from c_programs import VALGRIND, compiled
 
 from qfw import qpi
 from qfw._core.qpm import Runtime
@@ -16,6 +20,7 @@ from qfw.qpm import run as runs
 from qfw.qpm.host import Host, load
 from qfw.qpm.plugin import DeviceEvent
 
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds; never reached by code that works
 
 
@@ -156,6 +161,32 @@ def test_closing_the_context_ends_the_iteration(ctx: qpi.Context, runtime: Runti
     assert [e.message for e in queue] == ["last words"]
     with pytest.raises(errors.Closed):
         ctx.event_queue()
+
+
+@pytest.mark.parametrize("under", ["", "valgrind"])
+def test_a_listener_in_c(runtime: Runtime, tmp_path: Path, under: str) -> None:
+    """Every field arrives, the other device is not heard, a full queue counts what it dropped; nothing leaks."""
+    if under and shutil.which(under) is None:
+        pytest.skip("valgrind is not installed")
+    program = compiled(ROOT / "tests/c/listener.c", tmp_path)
+    with tempfile.TemporaryDirectory(prefix="qfw-", dir="/tmp") as folder:
+        server = runtime.serve(f"unix:{folder}/runtime.sock")
+        command = [*(VALGRIND if under else []), str(program), server.address, "two"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listener:
+            assert listener.stdout is not None and listener.stdout.readline() == "listening\n"
+            runtime.set_status(1, "fault", "the laser is off")
+            runtime.emit("noise", 0, "of the other device")
+            runtime.emit("calibration", 1, "tuned", calibration_set="c7", values={"t1": 1.5e-4, "readout": 0.02})
+            runtime.emit("drain", None, "the runtime stops soon", "warning")
+            out, err = listener.communicate(timeout=PATIENCE)
+        server.stop()
+    assert (listener.returncode, err) == (0, "")
+    assert out.splitlines() == [
+        '2 "two" 4 2 "the laser is off" ""',
+        '8 "two" 4 0 "tuned" "c7" readout=0.02 t1=0.00015',
+        '4 "" 0 1 "the runtime stops soon" ""',
+        "4 lost 2",
+    ]
 
 
 # ---- providers -----------------------------------------------------------------------------------------------------

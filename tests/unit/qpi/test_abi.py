@@ -39,6 +39,14 @@ def test_the_list_is_what_the_headers_declare() -> None:
     assert listed == declared
 
 
+def test_every_function_is_called_by_a_program_in_c() -> None:
+    """links.c only names them."""
+    programs = [*(ROOT / "tests/c").glob("*.c"), *(ROOT / "examples/c").glob("*.c")]
+    called = {name for p in programs if p.stem != "links" for name in re.findall(r"qpi_\w+(?=\()", p.read_text())}
+    listed = {line.split()[0] for line in (ROOT / "tests/c/abi.txt").read_text().splitlines()}
+    assert listed - called == set()
+
+
 def test_everything_else_is_private() -> None:
     others = {name for name, version in exported().items() if version == PRIVATE and name != PRIVATE}
     assert others, "the Python module links with them"

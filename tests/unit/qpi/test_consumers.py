@@ -1,12 +1,12 @@
 """A program outside the source tree finds the library, by pkg-config and by CMake, and runs."""
 
 import os
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from c_programs import compiled
 
 from qfw import _core
 
@@ -32,13 +32,7 @@ def ghz_prints(program: Path, folder: Path) -> str:
 
 
 def test_pkg_config(tmp_path: Path) -> None:
-    environ = {**os.environ, "PKG_CONFIG_PATH": str(LIB / "pkgconfig")}
-    asked = ["pkg-config", "--cflags", "--libs", "qpi"]
-    flags = shlex.split(subprocess.run(asked, env=environ, capture_output=True, text=True, check=True).stdout)
-    program = tmp_path / "ghz"
-    source = ROOT / "examples/c/ghz.c"
-    subprocess.run(["cc", "-std=c99", str(source), *flags, "-o", str(program)], check=True, timeout=60)
-    assert "one on statevec: 000:" in ghz_prints(program, tmp_path)
+    assert "one on statevec: 000:" in ghz_prints(compiled(ROOT / "examples/c/ghz.c", tmp_path), tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
