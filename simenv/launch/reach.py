@@ -1,0 +1,99 @@
+"""How a DVM gets to its nodes: prte's arguments for it, and a command that runs something on one node without prte."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from qfw.simenv.launch.launcher import Node
+
+CHECK_SECONDS = 10.0  # for a node to answer
+
+
+class Reach(Protocol):
+    """One way to start prted on nodes."""
+
+    def arguments(self) -> list[str]:
+        """For prte, beside the host list."""
+
+    def command(self, node: str, argv: Sequence[str]) -> list[str]:
+        """Runs `argv` on the node, to see whether it answers; empty where there is nothing to ask."""
+
+    def name(self, node: str) -> str:
+        """What the node calls itself when a rank there is asked; empty: not known before."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine alone."""
+
+    def arguments(self) -> list[str]:
+        return ["--prtemca", "plm", "ssh"]  # never used; inside a Slurm job prte would take Slurm's
+
+    def command(self, node: str, argv: Sequence[str]) -> list[str]:
+        return []
+
+    def name(self, node: str) -> str:
+        return ""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Hosts by a launch agent: `agent HOST COMMAND` as ssh has it, a script for hosts that have no ssh."""
+
+    agent: str
+
+    def arguments(self) -> list[str]:
+        return ["--prtemca", "plm", "ssh", "--prtemca", "plm_ssh_agent", self.agent]
+
+    def command(self, node: str, argv: Sequence[str]) -> list[str]:
+        return [*self.agent.split(), node, *argv]
+
+    def name(self, node: str) -> str:
+        return "" if node[0].isdigit() or ":" in node else node  # an address is not what a host calls itself
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Nodes of the Slurm allocation that we are in, by job steps; of one component of a heterogeneous one."""
+
+    het_group: int | None = None
+
+    def arguments(self) -> list[str]:
+        return ["--prtemca", "plm", "slurm", "--prtemca", "plm_slurm_args", " ".join(self.options())]
+
+    def options(self) -> list[str]:
+        """Of every srun: without --overlap a step waits for the ones before it, silently."""
+        return [*([] if self.het_group is None else [f"--het-group={self.het_group}"]), "--overlap"]
+
+    def command(self, node: str, argv: Sequence[str]) -> list[str]:
+        return ["srun", *self.options(), "-N1", "-n1", "--mpi=none", f"--nodelist={node}", *argv]
+
+    def name(self, node: str) -> str:
+        return node
+
+
+def answering(reach: Reach, nodes: Sequence[Node]) -> list[Node]:
+    """Those of the nodes on which a command can be run, within CHECK_SECONDS, asked side by side."""
+
+    def answers(node: Node) -> bool:
+        command = reach.command(node.name, ["true"])
+        if not command:
+            return True
+        try:
+            asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return asked.returncode == 0
+
+    with ThreadPoolExecutor(min(32, len(nodes) or 1)) as pool:
+        return [node for node, answered in zip(nodes, pool.map(answers, nodes), strict=True) if answered]
+
+
+def inside_slurm() -> bool:
+    """Whether this process runs in a Slurm allocation."""
+    return "SLURM_JOB_ID" in os.environ

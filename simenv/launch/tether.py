@@ -1,0 +1,78 @@
+"""Becomes a command that ends with its parent and runs on given CPUs; what prted, mpiexec and we put before a rank.
+
+    python -I -S tether.py SIGNAL PARENT BASE RANKS CPUS COMMAND...
+
+A killed prted or prte leaves its ranks running; the kernel's parent-death signal, here SIGNAL, does not. PARENT is what
+the parent is known by, its number or a part of its program's name, or - for any: a parent that died before the kernel
+was asked for the signal has left us to another, and then there is nothing to become. CPUS, a list
+like 0,1,2 or - for none, is shared out among the RANKS ranks of this job that start at rank BASE: equal, disjoint
+parts, or all of it to each where there are fewer CPUs than ranks. It runs before every rank on every node, so it
+imports little and knows nothing of ours.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_RANK_VARIABLES = ("PMIX_RANK", "PMI_RANK", "SLURM_PROCID")  # the first that is there
+
+
+def main(arguments: list[str]) -> int:
+    """Returns only when it failed: otherwise this process has become the command."""
+    number, parent, base, ranks, cpus, *command = arguments
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if not is_child_of(parent):
+        return 1
+    if cpus != "-":
+        pin(share([int(cpu) for cpu in cpus.split(",")], rank() - int(base), int(ranks)))
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"cannot execute {command[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        return 127
+
+
+def before(
+    signal: int, parent: str | int = "-", *, base: int = 0, ranks: int = 1, cpus: tuple[int, ...] = ()
+) -> list[str]:
+    """What to put before a command."""
+    own = [str(int(signal)), str(parent), str(base), str(ranks), ",".join(map(str, cpus)) or "-"]
+    return [sys.executable, "-I", "-S", os.path.abspath(__file__), *own]
+
+
+def is_child_of(parent: str) -> bool:
+    """Whether our parent still is the one that started us."""
+    number = os.getppid()
+    if parent == "-" or parent.isdigit():
+        return parent in ("-", str(number))
+    try:
+        with open(f"/proc/{number}/comm") as name:
+            return parent in name.read()
+    except FileNotFoundError:
+        return False
+
+
+def rank() -> int:
+    """This process's rank in its job; 0 where nothing says it."""
+    return int(next((os.environ[name] for name in _RANK_VARIABLES if name in os.environ), "0"))
+
+
+def share(cpus: list[int], index: int, ranks: int) -> list[int]:
+    """The CPUs of rank `index` of the `ranks` that have `cpus` together."""
+    each = len(cpus) // max(1, ranks)
+    return cpus[index * each : (index + 1) * each] if each and 0 <= index < ranks else cpus
+
+
+def pin(cpus: list[int]) -> None:
+    """Binds this process; where the node has no such CPUs it says so and runs unbound."""
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError as error:
+        print(f"cannot run on the CPUs {cpus}: {error.strerror}; not pinned", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
