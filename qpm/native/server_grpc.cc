@@ -118,11 +118,12 @@ struct GrpcServer::Impl {
 GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits,
                        const TlsListen& tls, const Keepalive& keepalive)
     : impl_(std::make_unique<Impl>(std::move(runtime), limits)) {
-  if (!address.starts_with("unix:"))
+  const bool local = !address.empty() || tls.address.empty();
+  if (local && !address.starts_with("unix:"))
     throw Error(ErrorCode::kInvalidArgument, "cannot listen on " + address + " without TLS; only on unix:/path");
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+  if (local) builder.AddListeningPort(address, grpc::InsecureServerCredentials());
   if (!tls.address.empty()) builder.AddListeningPort(tls.address, server_credentials(tls.files), &port);
   builder.RegisterService(&impl_->service);
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.message_bytes));
@@ -138,10 +139,10 @@ GrpcServer::GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& addr
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   impl_->server = builder.BuildAndStart();
-  const std::string both = address + (tls.address.empty() ? "" : " and " + tls.address);
+  const std::string both = address + (!local || tls.address.empty() ? "" : " and ") + tls.address;
   if (!impl_->server) throw Error(ErrorCode::kUnavailable, "cannot listen on " + both);
   impl_->address = address;
-  if (chmod(address.substr(5).c_str(), S_IRUSR | S_IWUSR) != 0) {
+  if (local && chmod(address.substr(5).c_str(), S_IRUSR | S_IWUSR) != 0) {
     stop(0.0);
     throw Error(ErrorCode::kUnavailable, "cannot restrict the mode of the socket " + address);
   }

@@ -22,8 +22,8 @@ struct Keepalive {
 
 class GrpcServer {
  public:
-  // Listens on "unix:/path" (the socket gets mode 0600), and on `tls`. Never on a network address without TLS. Throws
-  // kUnavailable, kInvalidArgument, kPermissionDenied.
+  // Listens on "unix:/path" (the socket gets mode 0600; "" with `tls`: on no socket), and on `tls`. Never on a network
+  // address without TLS. Throws kUnavailable, kInvalidArgument, kPermissionDenied.
   GrpcServer(std::shared_ptr<Runtime> runtime, const std::string& address, const wire::Limits& limits = {},
              const TlsListen& tls = {}, const Keepalive& keepalive = {});
   ~GrpcServer();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,16 @@ def probe(endpoint: Mapping[str, Any], directory: Path, timeout: float, way: str
     return [{"name": d.name, "status": status_word(d.status), "reason": d.status_reason} for d in listed.devices]
 
 
-def control_channel(endpoint: Mapping[str, Any], directory: Path, wanted: str) -> tuple[str, Any]:
-    """Address of the control services and a channel to them."""
+def control_channel(
+    endpoint: Mapping[str, Any], directory: Path, wanted: str, extra: Sequence[tuple[str, int]] = ()
+) -> tuple[str, Any]:
+    """Address of the control services and a channel to them, with these options."""
     if wanted not in ("", "unix", "tls"):
         raise InvalidArgument(f"QFW_TRANSPORT={wanted!r}; allowed: unix, tls")
     address = endpoint.get("control_tls", "")
     here = endpoint.get("hostname", "") in ("", socket.gethostname())
     if wanted == "unix" or (not wanted and (here or not address)):
-        return endpoint["control"], grpc.insecure_channel(endpoint["control"])
+        return endpoint["control"], grpc.insecure_channel(endpoint["control"], options=tuple(extra))
     if not address:
         raise Unavailable(f"run {endpoint.get('run_id')} is not on the network; start it with qfw_setup.sh --tcp")
-    return address, tls.channel(address, directory, endpoint["tls"])
+    return address, tls.channel(address, directory, endpoint["tls"], extra)
