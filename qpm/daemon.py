@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from qfw.program.errors import InvalidArgument, QfwError
 from qfw.qpm import run as runs
 from qfw.qpm.api.v1 import endpoint_pb2, resource_pb2_grpc
 from qfw.qpm.host import Host, discover
+from qfw.qpm.job import node_name
 from qfw.qpm.listen import Listen, client_files, port_of, server_files
 from qfw.qpm.services import tls
 from qfw.qpm.services.resource import ResourceService
@@ -105,7 +105,8 @@ class Daemon:
         process = runs.Process.of(os.getpid())
         assert process is not None
         sockets = str(self.runtime_socket.parent)
-        runs.write_json(self.run.process_file, {**asdict(process), "socket_dir": sockets, "drain": self.drain})
+        what = {**asdict(process), "node": node_name(), "socket_dir": sockets, "drain": self.drain}
+        runs.write_json(self.run.process_file, what)
 
     def _endpoint(self) -> endpoint_pb2.Endpoint:
         return endpoint_pb2.Endpoint(
@@ -115,7 +116,7 @@ class Daemon:
             control=f"unix:{self.control_socket}",
             pid=os.getpid(),
             started_at=time.time(),
-            hostname=socket.gethostname(),
+            hostname=node_name(),
             software=__version__,
             **self._endpoint_tls(),
         )
@@ -195,13 +196,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> runs.Run:
     run_id = runs.check_run_id(args.run_id or runs.new_run_id())
     path = Path(args.run_dir).absolute() if args.run_dir else runs.run_of(run_id).path
-    return runs.Run(run_id, runs.private_dir(path))
+    return runs.Run(run_id, runs.private_dir(path), runs.private_dir(args.local_dir) if args.local_dir else None)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="qpmd", description="The qfw daemon of one run, in the foreground.")
     parser.add_argument("--run-id", help="name of the run; default $QFW_RUN_ID, $SLURM_JOB_ID, or a fresh one")
     parser.add_argument("--run-dir", help="its directory; default: where runs of this user are")
+    parser.add_argument(
+        "--local-dir", type=Path, help="for sockets and workers, where several nodes share the run's directory"
+    )
     parser.add_argument(
         "--listen",
         metavar="HOST[:PORT]",

@@ -6,7 +6,9 @@ A run is a directory `<base>/qfw/<run id>` (mode 0700) with `lock` (held by the 
 (its process), `supervisor.json` (its parent's, with `setup --restart`), `endpoint.json` (where its services are,
 present while they are ready), the sockets, `workers/`, and with `setup --tcp` the certificates in `tls/`.
 <base> is $XDG_RUNTIME_DIR where that is a directory, else ${TMPDIR:-/tmp}/qfw-<uid>. Logs are apart, in
-${XDG_STATE_HOME:-~/.local/state}/qfw/<run id>.
+${XDG_STATE_HOME:-~/.local/state}/qfw/<run id>. The run of a Slurm job lies on the file system that its nodes share
+(job.py), with sockets and workers in a directory of the daemon's node; `allocation.json` and `step.json` (step.py) say
+what the job has and which step the daemon is.
 """
 
 from __future__ import annotations
@@ -31,8 +33,11 @@ from pathlib import Path
 from typing import Any
 
 from qfw.program.errors import InvalidArgument, NotFound, PermissionDenied, QfwError, Unavailable
+from qfw.qpm import job as jobs
 
 ENDPOINT = "endpoint.json"
+ALLOCATION = "allocation.json"  # in a Slurm job
+STEP = "step.json"
 DRAIN_SECONDS = 5.0  # for unfinished tasks at a graceful end
 MAX_SOCKET_PATH = 100
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -89,6 +94,7 @@ class Run:
 
     run_id: str
     path: Path
+    local: Path | None = None  # on this node, of a run whose directory is shared by several; only its daemon knows it
 
     @property
     def endpoint_file(self) -> Path:
@@ -108,7 +114,7 @@ class Run:
 
     @property
     def workers(self) -> Path:
-        return self.path / "workers"
+        return (self.local or self.path) / "workers"
 
     @property
     def logs(self) -> Path:
@@ -118,8 +124,12 @@ class Run:
     def log_file(self) -> Path:
         return self.logs / "qpmd.log"
 
+    def here(self) -> bool:
+        """Whether the daemon is, or was, on this node: elsewhere its process numbers mean nothing."""
+        return (_read_json(self.process_file) or {}).get("node") in (None, jobs.node_name())
+
     def live(self) -> bool:
-        """Whether a daemon holds the run's lock."""
+        """Whether a daemon holds the run's lock, or one of another node has its endpoint here."""
         try:
             fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -132,7 +142,8 @@ class Run:
             return True
         finally:
             os.close(fd)
-        return False
+        # Not every shared file system shows the locks of other hosts: there the file must do.
+        return not self.here() and self.endpoint() is not None
 
     def endpoint(self) -> dict[str, Any] | None:
         """What endpoint.json says; None while the services are not ready."""
@@ -163,9 +174,10 @@ class Run:
     def sweep(self) -> None:
         """Removes what a daemon leaves in the directory, but for the lock."""
         sockets = self.socket_dir()
-        if sockets != self.path and sockets.name.startswith("qfw-") and _owned(sockets):
+        if self.here() and sockets != self.path and sockets.name.startswith("qfw-") and _owned(sockets):
             shutil.rmtree(sockets, ignore_errors=True)
-        for file in (self.endpoint_file, self.process_file, self.supervisor_file, *self.path.glob("*.sock")):
+        left = (self.endpoint_file, self.process_file, self.supervisor_file)
+        for file in (*left, *self.path.glob("*.sock"), *(self.local.glob("*.sock") if self.local else ())):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.workers, ignore_errors=True)
 
@@ -173,7 +185,11 @@ class Run:
         """Removes the directory and the sockets; logs stay, and what a user put into a directory of his own."""
         self.sweep()
         shutil.rmtree(self.path / "tls", ignore_errors=True)
-        if self.path.parent == base_dir():
+        for name in (ALLOCATION, STEP):
+            (self.path / name).unlink(missing_ok=True)
+        if self.local:
+            shutil.rmtree(self.local, ignore_errors=True)
+        if self.path.parent in (base_dir(), jobs.base_dir()):
             shutil.rmtree(self.path, ignore_errors=True)
             return
         self.lock_file.unlink(missing_ok=True)
@@ -254,8 +270,14 @@ def check_run_id(run_id: str) -> str:
 
 
 def run_of(run_id: str) -> Run:
-    """The run of that name, whether it exists or not."""
-    return Run(check_run_id(run_id), base_dir() / run_id)
+    """The run of that name, whether it exists or not; one of a job where that exists."""
+    here, shared = (base / check_run_id(run_id) for base in (base_dir(), jobs.base_dir()))
+    return Run(run_id, shared if shared.is_dir() and not here.is_dir() else here)
+
+
+def run_of_job(job: jobs.Job, environ: Mapping[str, str] = os.environ) -> Run:
+    """The run of a Slurm job, whether it exists or not."""
+    return Run(check_run_id(job.run_id), jobs.base_dir(environ) / job.run_id)
 
 
 def run_at(directory: str, run_id: str | None = None) -> Run:
@@ -271,24 +293,36 @@ def run_at(directory: str, run_id: str | None = None) -> Run:
 
 
 def runs() -> list[Run]:
-    """All runs of this user, live or left behind, by name."""
+    """All runs of this user on this machine, live or left behind, by name."""
+    return _runs_in(base_dir())
+
+
+def runs_of_jobs() -> list[Run]:
+    """All runs of this user's Slurm jobs, live or left behind, by name."""
+    return _runs_in(jobs.base_dir())
+
+
+def _runs_in(base: Path) -> list[Run]:
     try:
-        found = sorted(p for p in base_dir().iterdir() if p.is_dir() and RUN_ID.fullmatch(p.name))
+        found = sorted(p for p in base.iterdir() if p.is_dir() and RUN_ID.fullmatch(p.name))
     except FileNotFoundError:
         return []
     return [Run(p.name, p) for p in found]
 
 
 def current(environ: Mapping[str, str] = os.environ) -> Run | None:
-    """The run that this environment means: $QFW_ENDPOINT, $QFW_RUN_ID, $SLURM_JOB_ID where such a run exists, else the
-    only live one. None when there is none; raises InvalidArgument when there are several."""
+    """The run that this environment means: $QFW_ENDPOINT, $QFW_RUN_ID, that of the Slurm job or one named by its number
+    where such a run exists, else the only live one of this machine. None when there is none; raises InvalidArgument
+    when there are several."""
     if endpoint := environ.get("QFW_ENDPOINT"):
         path = Path(endpoint).parent
         return Run(path.name, path)
     if run_id := environ.get("QFW_RUN_ID"):
         return run_of(run_id)
-    if (job := environ.get("SLURM_JOB_ID")) and RUN_ID.fullmatch(job) and run_of(job).path.is_dir():
-        return run_of(job)
+    if (job := jobs.of(environ)) and RUN_ID.fullmatch(job.run_id):
+        for run in (run_of_job(job, environ), run_of(job.job_id)):
+            if run.path.is_dir():
+                return run
     live = [r for r in runs() if r.live()]
     if len(live) > 1:
         names = ", ".join(r.run_id for r in live)
@@ -318,16 +352,19 @@ def take_lock(run: Run, patience: float = 2.0) -> int:
                 raise Unavailable(f"run {run.run_id} has a daemon already ({run.process()})") from None
         except FileNotFoundError:
             private_dir(run.path)
+        except OSError as error:
+            os.close(fd)
+            raise Unavailable(f"{run.lock_file}: no locks on this file system ({error.strerror}); another directory "
+                              "for runs: QFW_RUN_BASE_DIR in a Slurm job, else --run-dir") from error  # fmt: skip
         os.close(fd)
         time.sleep(0.01)
 
 
 def socket_paths(run: Run) -> tuple[Path, Path]:
     """Paths for the runtime's and the control services' sockets; in a short directory where the run's is too long."""
-    longest = run.path / "control.sock"
-    where = (
-        run.path if len(os.fsencode(longest)) < MAX_SOCKET_PATH else Path(tempfile.mkdtemp(prefix="qfw-", dir="/tmp"))
-    )
+    where = run.local or run.path
+    if len(os.fsencode(where / "control.sock")) >= MAX_SOCKET_PATH:
+        where = Path(tempfile.mkdtemp(prefix="qfw-", dir="/tmp"))
     return where / "runtime.sock", where / "control.sock"
 
 

@@ -1,4 +1,7 @@
-"""The commands of `python -m qfw.qpm.run`: what the shell scripts call."""
+"""The commands of `python -m qfw.qpm.run`: what the shell scripts call.
+
+In a Slurm job the daemon is a job step (step.py), elsewhere a process of this machine.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import sys
 import time
 
 from qfw.program.errors import InvalidArgument, QfwError, Unavailable
+from qfw.qpm import allocation, job, step
 from qfw.qpm.run import (
     DRAIN_SECONDS,
     Run,
@@ -23,7 +27,9 @@ from qfw.qpm.run import (
     require,
     run_at,
     run_of,
+    run_of_job,
     runs,
+    runs_of_jobs,
     take_lock,
 )
 
@@ -38,10 +44,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m qfw.qpm.run", description="Start, find and end local runs of qfw.")
+    parser = argparse.ArgumentParser(prog="python -m qfw.qpm.run", description="Start, find and end runs of qfw.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     setup = commands.add_parser("setup", help="start a daemon; returns when its services are ready")
-    setup.add_argument("--run-id", help="name of the run; default $QFW_RUN_ID, $SLURM_JOB_ID, or a fresh one")
+    setup.add_argument("--run-id", help="name of the run; default $QFW_RUN_ID, that of the Slurm job, or a fresh one")
+    setup.add_argument(
+        "--profile", choices=("local", "hybrid"), help="on this machine, or on the quantum component of the Slurm job"
+    )
+    setup.add_argument("--het-group", type=int, metavar="N", help="number of the quantum component; default: found")
     setup.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0: the CPUs of this process")
     setup.add_argument(
         "--tcp",
@@ -54,9 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tls-hours", type=float, help="how long certificates are good for; default: the job, or a week"
     )
     setup.add_argument("--restart", action="store_true", help="start the daemon again when it dies")
-    setup.add_argument(
-        "--drain", type=float, default=DRAIN_SECONDS, help="seconds that unfinished tasks get when the run is ended"
-    )
+    setup.add_argument("--drain", type=float, help="seconds that unfinished tasks get when the run is ended (5)")
     setup.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
     setup.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     setup.add_argument("--json", action="store_true", help="print where the run is as JSON")
@@ -80,15 +88,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _setup(args: argparse.Namespace) -> int:
-    run = run_at(args.run_dir, args.run_id) if args.run_dir else run_of(args.run_id or new_run_id())
+    allocated = _allocation(args)
+    if args.run_dir:
+        run = run_at(args.run_dir, args.run_id)
+    else:
+        run = run_of_job(allocated.job) if allocated and not args.run_id else run_of(args.run_id or new_run_id())
     timeout = args.timeout if args.timeout is not None else _startup_timeout()
     already = run.live()
     if already:
         _wait_ready(run, None, timeout)
         if args.tcp is not None and not (run.endpoint() or {}).get("runtime_tls"):
             raise InvalidArgument(f"run {run.run_id} is live and not on the network: end it, then start it with --tcp")
+    elif allocated:
+        _start_step(run, allocated, args, timeout)
     else:
-        end = {"restart": args.restart, "drain": args.drain}
+        end = {"restart": args.restart, "drain": DRAIN_SECONDS if args.drain is None else args.drain}
         network = {"tcp": args.tcp, "tls_hours": args.tls_hours}
         start(run, threads=args.threads, log_level=args.log_level, timeout=timeout, **end, **network)
     devices = _probe(run, timeout)
@@ -96,12 +110,51 @@ def _setup(args: argparse.Namespace) -> int:
         print(json.dumps({**describe(run), "devices": devices}))
         return 0
     print(f"qfw run {run.run_id} {'was ready already' if already else 'is ready'}")
+    for component in allocated.components if allocated else ():
+        part = f"quantum: {allocated.why}" if component is allocated.quantum else "application"
+        print(f"  group {component.group}   {component.text()} ({part})")
     print(f"  endpoint  {run.endpoint_file}")
+    if found := step.of(run):
+        print(f"  daemon    job step {found.name} on {found.node}")
     if address := (run.endpoint() or {}).get("runtime_tls"):
         print(f"  network   {address} (TLS)")
     print("  devices   " + ", ".join(_device_text(d) for d in devices))
     print(f"  logs      {run.logs}")
     return 0
+
+
+def _allocation(args: argparse.Namespace) -> allocation.Allocation | None:
+    """The Slurm job to start in; None: on this machine."""
+    if args.profile == "local" or not allocation.in_job():
+        if args.profile == "hybrid":
+            print("qfw: warning: no Slurm job here: --profile hybrid starts a run on this machine", file=sys.stderr)
+        return None
+    return allocation.read(allocation.Commands(), group=args.het_group)
+
+
+def _start_step(run: Run, allocated: allocation.Allocation, args: argparse.Namespace, timeout: float) -> None:
+    """Starts the daemon as a job step and waits until its services are ready. Raises Unavailable as `start` does."""
+    from qfw.qpm import certificates  # cryptography takes a while to import: only where it is needed
+
+    for old in step.left_behind():
+        old.remove()
+    run.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_dir(run.path)
+    options = _daemon_options(args.threads, args.log_level, step.drain_seconds(args.drain))
+    options += ["--restart"] if args.restart else []
+    options += [f"--listen={args.tcp}"] if args.tcp else []
+    try:
+        valid = certificates.lifetime(args.tls_hours, {**os.environ, **allocated.end_time()})
+        certificates.issue(run.path, run.run_id, valid)
+        child = step.start(run, allocated, options)
+    except BaseException:
+        run.remove()
+        raise
+    _follow(run, child, timeout)
+
+
+def _daemon_options(threads: int, log_level: str, drain: float) -> list[str]:
+    return ["--threads", str(threads), "--log-level", log_level, "--drain", str(drain)]
 
 
 def _device_text(device: dict[str, str]) -> str:
@@ -148,8 +201,7 @@ def start(
         run.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         module = "qfw.qpm.supervisor" if restart else "qfw.qpm.daemon"
         argv = [sys.executable, "-m", module, "--run-id", run.run_id, "--run-dir", str(run.path)]
-        argv += ["--threads", str(threads), "--log-level", log_level, "--lock-fd", str(lock)]
-        argv += ["--drain", str(drain)]
+        argv += ["--lock-fd", str(lock), *_daemon_options(threads, log_level, drain)]
         argv += _listen(run, tcp, tls_hours)
         with open(run.log_file, "ab") as log:
             child = subprocess.Popen(
@@ -163,6 +215,11 @@ def start(
             )
     finally:
         os.close(lock)  # the daemon has it now
+    _follow(run, child, timeout)
+
+
+def _follow(run: Run, child: subprocess.Popen[bytes], timeout: float) -> None:
+    """Waits until the services of the daemon that was started are ready; what was started does not stay when not."""
     try:
         _wait_ready(run, child, timeout)
         _probe(run, timeout)
@@ -197,6 +254,8 @@ def _abort(run: Run, child: subprocess.Popen[bytes]) -> None:
 def _wait_ready(run: Run, child: subprocess.Popen[bytes] | None, timeout: float) -> None:
     end = time.monotonic() + timeout
     while run.endpoint() is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.listdir(run.path)  # has NFS look again at what is there
         if child is not None and child.poll() is not None:
             raise Unavailable(f"the daemon ended with status {child.returncode} before it was ready{_log_tail(run)}")
         if time.monotonic() > end:
@@ -212,9 +271,8 @@ def _probe(run: Run, timeout: float) -> list[dict[str, str]]:
     endpoint = run.endpoint()
     if endpoint is None:
         raise Unavailable(f"run {run.run_id} has no {run.endpoint_file}")
-    if endpoint.get("control_tls"):
-        probe(endpoint, run.path, timeout, "tls")
-    return probe(endpoint, run.path, timeout, "unix")
+    devices = probe(endpoint, run.path, timeout, "tls") if endpoint.get("control_tls") else []
+    return probe(endpoint, run.path, timeout, "unix") if endpoint.get("hostname") == job.node_name() else devices
 
 
 def _log_tail(run: Run) -> str:
@@ -274,6 +332,9 @@ def end_processes(run: Run, grace: float | None) -> None:
     """
     if grace is None:
         grace = run.drain_seconds() + GRACE
+    step.end(run, grace)
+    if not run.here():
+        return
     workers = run.worker_processes()
     supervisor, daemon = run.supervisor(), run.process()
     # The supervisor first, or it would start another daemon; told to end, it passes that on.
@@ -295,11 +356,12 @@ def _env(args: argparse.Namespace) -> int:
 
 def environment(run: Run) -> dict[str, str]:
     """The variables that make `run` the current one for a program."""
-    return {"QFW_RUN_ID": run.run_id, "QFW_ENDPOINT": str(run.endpoint_file), "QFW_RUN_TMP_PATH": str(run.path)}
+    mine = {"QFW_RUN_ID": run.run_id, "QFW_ENDPOINT": str(run.endpoint_file), "QFW_RUN_TMP_PATH": str(run.path)}
+    return {**mine, **step.component_nodes(run)}
 
 
 def _list(args: argparse.Namespace) -> int:
-    found = [describe(r) for r in runs()]
+    found = [describe(r) for r in (*runs(), *runs_of_jobs())]
     if args.json:
         print(json.dumps(found))
         return 0

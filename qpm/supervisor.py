@@ -97,10 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--local-dir", type=Path)
     parser.add_argument("--lock-fd", type=int, required=True)
     args, _ = parser.parse_known_args(given)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    supervisor = Supervisor(runs.Run(args.run_id, args.run_dir), args.lock_fd, given)
+    supervisor = Supervisor(runs.Run(args.run_id, args.run_dir, args.local_dir), args.lock_fd, given)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.stop)
     return supervisor.serve()

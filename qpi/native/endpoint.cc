@@ -36,14 +36,32 @@ bool locked(const fs::path& file) {
   return held;
 }
 
-bool is_here(const Endpoint& endpoint) {
+// Slurm's name of the node in a job (several may share a host), else the host's; job.py has the same.
+std::string node_name() {
+  if (const auto node = environment("SLURMD_NODENAME"); !node.empty()) return node;
   char name[HOST_NAME_MAX + 1] = "";
   ::gethostname(name, sizeof(name) - 1);
-  return endpoint.hostname.empty() || endpoint.hostname == name;
+  return name;
+}
+
+bool is_here(const Endpoint& endpoint) { return endpoint.hostname.empty() || endpoint.hostname == node_name(); }
+
+// Where runs of Slurm jobs lie, on the file system that the nodes share; job.py has the same.
+std::string job_base() {
+  if (const auto chosen = environment("QFW_RUN_BASE_DIR"); !chosen.empty()) return chosen;
+  return environment("HOME") + "/.qfw/runs";
+}
+
+// The endpoint file of the run of a Slurm job: a requeued job keeps its number, and counts its restarts.
+std::string job_endpoint_file(const std::string& job_id) {
+  const auto cluster = environment("SLURM_CLUSTER_NAME"), restarts = environment("SLURM_RESTART_COUNT");
+  return job_base() + "/" + (cluster.empty() ? "slurm" : cluster) + "-" + job_id + "." +
+         (restarts.empty() ? "0" : restarts) + "/endpoint.json";
 }
 
 Endpoint named(const std::string& run_id, const char* variable) {
-  const std::string path = endpoint_file(run_id);
+  const std::string path = endpoint_file(run_id), of_job = job_base() + "/" + run_id + "/endpoint.json";
+  if (!fs::exists(path) && fs::exists(of_job)) return read_endpoint(of_job);
   if (!fs::exists(path))
     throw Error(ErrorCode::kUnavailable, std::string("$") + variable + " names the run \"" + run_id +
                                              "\", but there is no " + path +
@@ -134,8 +152,9 @@ std::vector<std::string> live_runs() {
 std::optional<Endpoint> find_endpoint() {
   if (const auto path = environment("QFW_ENDPOINT"); !path.empty()) return read_endpoint(path);
   if (const auto id = environment("QFW_RUN_ID"); !id.empty()) return named(id, "QFW_RUN_ID");
-  if (const auto id = environment("SLURM_JOB_ID"); !id.empty() && fs::exists(endpoint_file(id)))
-    return read_endpoint(endpoint_file(id));
+  if (const auto id = environment("SLURM_JOB_ID"); !id.empty())
+    for (const auto& path : {job_endpoint_file(id), endpoint_file(id)})
+      if (fs::exists(path)) return read_endpoint(path);
   const auto live = live_runs();
   if (live.empty()) return std::nullopt;
   if (live.size() == 1) return read_endpoint(endpoint_file(live.front()));

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qfw.program.errors import InvalidArgument, Unavailable
 from qfw.qpm.api.v1 import resource_pb2, resource_pb2_grpc
+from qfw.qpm.job import node_name
 from qfw.qpm.services import tls
 from qfw.qpm.services.resource import status_word
 
@@ -50,7 +50,7 @@ def control_channel(
     if wanted not in ("", "unix", "tls"):
         raise InvalidArgument(f"QFW_TRANSPORT={wanted!r}; allowed: unix, tls")
     address = endpoint.get("control_tls", "")
-    here = endpoint.get("hostname", "") in ("", socket.gethostname())
+    here = endpoint.get("hostname", "") in ("", node_name())
     if wanted == "unix" or (not wanted and (here or not address)):
         return endpoint["control"], grpc.insecure_channel(endpoint["control"], options=tuple(extra))
     if not address:

@@ -11,8 +11,15 @@ import argparse
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from qfw.cli import srun_options
+
+if TYPE_CHECKING:
+    from qfw.qpm.run import Run
 
 IGNORED = {
     "--services-config": "the services are found by themselves: plugins are Python packages",
@@ -53,8 +60,20 @@ def _run(*argv: str) -> int:
 
 def setup(argv: Sequence[str] | None = None) -> int:
     """Start a run; returns 0 when its services are ready."""
-    parser = _parser("setup", "Start a local run of qfw. Returns when its services are ready; the exit status tells.")
-    parser.add_argument("--profile", default="local", choices=("local", "hybrid"), help="only 'local' exists so far")
+    parser = _parser(
+        "setup",
+        "Start a run of qfw: in a Slurm job on its quantum component, else on this machine. "
+        "Returns when its services are ready; the exit status tells.",
+    )
+    parser.add_argument(
+        "--profile", choices=("local", "hybrid"), help="'local': on this machine, though it is in a Slurm job"
+    )
+    parser.add_argument(
+        "--het-group",
+        type=int,
+        metavar="N",
+        help="number of the quantum component; default: found",
+    )
     parser.add_argument("--threads", type=int, help="threads of the runtime; default: the CPUs this process may use")
     parser.add_argument(
         "--tcp", metavar="HOST[:PORT]", nargs="?", const="", help="listen on the network, with mutual TLS"
@@ -71,12 +90,10 @@ def setup(argv: Sequence[str] | None = None) -> int:
     for option, why in IGNORED.items():
         if getattr(args, option[2:].replace("-", "_")) is not None:
             _warn(f"{option} has no effect: {why}")
-    if args.profile != "local":
-        return _fail(f"--profile {args.profile} is not there yet; 'local' serves applications on this machine", 2)
     command = ["setup", *_chosen(args)]
     if args.restart:
         command.append("--restart")
-    for option in ("threads", "drain", "timeout", "tcp", "tls-hours"):
+    for option in ("profile", "het-group", "threads", "drain", "timeout", "tcp", "tls-hours"):
         if (value := getattr(args, option.replace("-", "_"))) is not None:
             command += [f"--{option}", str(value)] if value != "" else [f"--{option}"]
     if args.dry_run or args.no_start_services:
@@ -103,25 +120,35 @@ def status(argv: Sequence[str] | None = None) -> int:
     return _run("list", *(["--json"] if parser.parse_args(argv).json else []))
 
 
+SRUN_USAGE = """usage: qfw_srun.sh [--run-id ID] [--run-dir DIR] [SRUN OPTION...] [python3] app.py [ARGUMENT...]
+
+Run a program against the current run. Its exit status and signals are its own. In a Slurm job it becomes an srun step
+with --overlap, in a heterogeneous one in the application's component, and with --mpi=pmix where Slurm has that; srun's
+own options say otherwise. --load-modules is accepted for QFw's sake, and has no effect."""
+OWN_OPTIONS = {"run-id": True, "run-dir": True, "load-modules": True, "help": False}
+
+
 def srun(argv: Sequence[str] | None = None) -> int:
     """Become the application, with the current run in its environment. Returns only when it cannot be started."""
-    parser = _parser(
-        "srun",
-        "Run a program against the current run. Its exit status and signals are its own.",
-        "qfw_srun.sh [OPTION...] [python3] app.py [ARGUMENT...]",
-    )
-    parser.add_argument("--het-group", help="component of a heterogeneous Slurm job to run in (default 0)")
-    parser.add_argument("--load-modules", metavar="X", help="accepted for QFw's sake, no effect")
-    parser.add_argument("program", nargs=argparse.REMAINDER, metavar="[python3] app.py ...")
-    args = parser.parse_args(argv)
-    program = args.program[1:] if args.program[:1] == ["--"] else args.program
-    if not program:
-        parser.error("no program given")
+    given = sys.argv[1:] if argv is None else argv
     try:
-        changes = _environment(args)
+        own, options, program = srun_options.split(["--help" if a == "-h" else a for a in given[:1]] + list(given[1:]),
+                                                   OWN_OPTIONS)  # fmt: skip
+    except ValueError as error:
+        return _fail(f"{error}\n{SRUN_USAGE}", 2)
+    if "help" in own:
+        print(SRUN_USAGE)
+        return 0
+    if not program:
+        return _fail(f"no program given\n{SRUN_USAGE}", 2)
+    try:
+        from qfw.qpm import run, step
+
+        chosen = run.require(own.get("run-id"), own.get("run-dir"))
+        changes = _environment(chosen)
+        command = [*_slurm(options, step.application_group(chosen)), *with_python(program)]
     except _run_error() as error:
         return _fail(str(error))
-    command = [*_slurm(args.het_group), *with_python(program)]
     return _become(command, {**os.environ, **changes})
 
 
@@ -136,11 +163,11 @@ def _run_error() -> type[Exception]:
     return QfwError
 
 
-def _environment(args: argparse.Namespace) -> dict[str, str]:
+def _environment(chosen: Run) -> dict[str, str]:
     """What the application needs to find its run, under qfw's names and under QFw's."""
-    from qfw.qpm import run, run_cli
+    from qfw.qpm import run_cli, step
 
-    chosen = run.require(args.run_id, args.run_dir)
+    profile = "hybrid" if step.of(chosen) else "local"
     here = os.path.dirname(os.path.abspath(sys.executable))
     prefix = os.path.dirname(here)
     return {
@@ -149,18 +176,36 @@ def _environment(args: argparse.Namespace) -> dict[str, str]:
         "QFW_PATH": prefix,
         "QFW_SETUP_PATH": here,
         "QFW_BIN_PATH": here,
-        "QFW_RUNTIME_MODE": "local",
-        "QFW_RUNTIME_PROFILE": "local",
+        "QFW_RUNTIME_MODE": profile,
+        "QFW_RUNTIME_PROFILE": profile,
         # `python3 app.py` means the Python that has qfw, whether or not its environment is active.
         "PATH": here + os.pathsep + os.environ.get("PATH", os.defpath),
     }
 
 
-def _slurm(group: str | None) -> list[str]:
-    """In a heterogeneous job the application belongs to its own component; steps must overlap or they wait."""
-    if group is None and not os.environ.get("SLURM_HET_SIZE"):
+def _slurm(options: list[str], group: int) -> list[str]:
+    """The srun in front of the program, where there is a job: its steps must overlap, or they wait for one another."""
+    from qfw.program.errors import InvalidArgument
+    from qfw.qpm import allocation
+
+    if not allocation.in_job():
+        if any(srun_options.value_of(options, *name) not in (None, "1") for name in (("ntasks", "n"), ("nodes", "N"))):
+            raise InvalidArgument(
+                f"{shlex.join(options)}: there is no Slurm job here; on one machine start ranks with mpirun, "
+                'after eval "$(python3 -m qfw.qpm.run env)"'
+            )
         return []
-    return ["srun", f"--het-group={group or 0}", "--overlap"]
+    command = ["srun", "--overlap"]
+    if os.environ.get("SLURM_HET_SIZE") and srun_options.value_of(options, "het-group") is None:
+        command.append(f"--het-group={group}")
+    if srun_options.value_of(options, "mpi") is None and "SLURM_MPI_TYPE" not in os.environ and _has_pmix():
+        command.append("--mpi=pmix")
+    return [*command, *options]
+
+
+def _has_pmix() -> bool:
+    done = subprocess.run(["srun", "--mpi=list"], capture_output=True, text=True, timeout=60, check=False)
+    return "pmix" in (done.stdout + done.stderr).split()
 
 
 def _become(command: list[str], environ: dict[str, str]) -> int:

@@ -1,0 +1,134 @@
+"""The daemon of a Slurm job: a job step on the first node of the quantum component (head.py is its beginning).
+
+A step, not a child of the batch shell: Slurm signals and reaps it, on whatever node it is, when the job ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from qfw.program.errors import QfwError, Unavailable
+from qfw.qpm import run as runs
+from qfw.qpm.allocation import Allocation, Commands
+
+MARGIN = 2.0  # of Slurm's KillWait, for what the daemon does after unfinished tasks had their time
+STOPPED_SECONDS = 10.0  # for a step to go after SIGKILL
+
+
+@dataclass(frozen=True)
+class Step:
+    """Which step the daemon is."""
+
+    job_id: str  # of the component
+    step_id: str
+    node: str
+    local: str = ""  # its directory on that node
+
+    @property
+    def name(self) -> str:
+        return f"{self.job_id}.{self.step_id}"
+
+    def runs(self) -> bool:
+        """Whether Slurm still has it."""
+        return bool(Commands().run("squeue", "--noheader", f"--steps={self.name}").strip())
+
+
+def of(run: runs.Run) -> Step | None:
+    """The step that recorded itself in the run's directory; None where there is none."""
+    try:
+        return Step(**json.loads((run.path / runs.STEP).read_text()))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+
+
+def command(run: runs.Run, allocation: Allocation, options: Sequence[str], toward: str) -> list[str]:
+    """The srun that starts the daemon's step; `options`: for head.py and the daemon."""
+    head = allocation.quantum.nodes[0]
+    srun = ["srun", *allocation.srun(allocation.quantum), "--nodes=1", "--ntasks=1", f"--nodelist={head}"]
+    # One task with all CPUs of the node, no MPI of Slurm's, and nothing to read.
+    srun += ["--cpu-bind=none", "--mpi=none", "--input=none", "--job-name=qpmd"]
+    python = [sys.executable, "-P", "-m", "qfw.qpm.head", "--run-id", run.run_id, "--run-dir", str(run.path)]
+    return [*srun, *python, "--step-job", allocation.quantum.job_id, "--toward", toward, *options]
+
+
+def drain_seconds(asked: float | None) -> float:
+    """How long unfinished tasks get: what was asked for, else as long as Slurm's KillWait allows."""
+    if asked is not None:
+        return asked
+    return max(0.0, min(runs.DRAIN_SECONDS, Commands().kill_wait() - MARGIN))
+
+
+def start(run: runs.Run, allocation: Allocation, options: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts the daemon's step and returns its srun at once; `options`: for head.py and the daemon."""
+    run.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    runs.write_json(run.path / runs.ALLOCATION, asdict(allocation))
+    toward = Commands().node_address(allocation.application.nodes[0])
+    arguments = command(run, allocation, ["--log", str(run.log_file), *options], toward)
+    with open(run.log_file, "ab") as log:
+        return subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+        )
+
+
+def end(run: runs.Run, grace: float) -> None:
+    """Has the daemon drain and end, and ends its step after `grace` seconds. Raises QfwError when it does not go."""
+    step = of(run)
+    if step is None or not step.runs():
+        return
+    for signal, seconds in (("TERM", grace), ("KILL", STOPPED_SECONDS)):
+        with contextlib.suppress(Unavailable):  # it ended by itself
+            Commands().run("scancel", f"--signal={signal}", step.name)
+        if any(not step.runs() for _ in _moments(seconds)):
+            return
+    raise QfwError(f"run {run.run_id}: the job step {step.name} on {step.node} does not end")
+
+
+def _moments(seconds: float) -> Iterator[None]:
+    """Now and then for some seconds; at first often."""
+    deadline, wait = time.monotonic() + seconds, 0.05
+    while True:
+        yield
+        if (left := deadline - time.monotonic()) <= 0:
+            return
+        time.sleep(min(wait, left))
+        wait = min(0.5, wait * 1.5)
+
+
+def component_nodes(run: runs.Run) -> dict[str, str]:
+    """QFw's names for the nodes of the components, for programs; empty outside of Slurm."""
+    try:
+        found = json.loads((run.path / runs.ALLOCATION).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    nodes = {f"QFW_GROUP_{c['group']}_NODELIST": ",".join(c["nodes"]) for c in found["components"]}
+    return {**nodes, "QFW_QPM_ASSIGNED_HOSTS": ",".join(found["quantum"]["nodes"])}
+
+
+def application_group(run: runs.Run) -> int:
+    """The component that programs run in, as setup found it; 0 where nothing is known."""
+    try:
+        return int(json.loads((run.path / runs.ALLOCATION).read_text())["application"]["group"])
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return 0
+
+
+def left_behind() -> list[runs.Run]:
+    """Runs of jobs of this cluster that Slurm does not know any more: a node died with the daemon."""
+    found = [r for r in runs.runs_of_jobs() if r.run_id.startswith(f"{os.environ.get('SLURM_CLUSTER_NAME', '')}-")]
+    return [r for r in found if not _known(r.run_id.rpartition("-")[2].partition(".")[0])]
+
+
+def _known(job_id: str) -> bool:
+    if not job_id.isdigit():
+        return True
+    try:
+        return bool(Commands().run("squeue", "--noheader", "--format=%i", f"--jobs={job_id}").strip())
+    except Unavailable as error:
+        return "Invalid job id" not in str(error)
