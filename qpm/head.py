@@ -11,12 +11,12 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from qfw.program.errors import QfwError, Unavailable
 from qfw.qpm import job as jobs
 from qfw.qpm import run as runs
+from qfw.simenv.launch import registry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,12 +62,11 @@ def become(args: argparse.Namespace, rest: Sequence[str], environ: Mapping[str, 
 
 
 def record(run: runs.Run, step_job: str, environ: Mapping[str, str]) -> None:
-    """Writes which step this is into the run's directory, and for the epilog which process into this node's."""
-    process = runs.Process.of(os.getpid())
-    assert process is not None and run.local is not None
+    """Writes which step this is into the run's directory, and for the epilog what is to be gone after the job."""
+    assert run.local is not None
     node = jobs.node_name(environ)
     step = {"job_id": step_job, "step_id": environ.get("SLURM_STEP_ID", "0"), "node": node, "local": str(run.local)}
-    runs.write_json(run.local / "head.json", {**asdict(process), "run_dir": str(run.path)})
+    registry.record("qpmd", os.getpid(), [run.local, run.path])
     runs.write_json(run.path / runs.STEP, step)
 
 

@@ -124,7 +124,7 @@ def of_the_job(processes: Mapping[int, Sequence[str]], job_id: str) -> dict[int,
     for pid, argv in processes.items():
         try:
             environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if f"SLURM_JOB_ID={job_id}".encode() in environ:
             found[pid] = argv
@@ -137,7 +137,7 @@ def processes() -> dict[int, list[str]]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             argv = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if argv != [""]:
             found[int(path.name)] = argv

@@ -106,10 +106,25 @@ def test_srun_in_a_heterogeneous_job(live: runs.Run, app: Path, tmp_path: Path) 
     fake.parent.mkdir()
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     fake.chmod(0o755)
-    path = f"{fake.parent}{os.pathsep}{os.environ['PATH']}"
-    seen = succeed("srun", "--run-id", live.run_id, app, "x", PATH=path, SLURM_HET_SIZE="2").splitlines()
-    assert seen[:2] == ["--het-group=0", "--overlap"] and seen[3:] == [str(app), "x"]
-    assert succeed("srun", "--run-id", live.run_id, "--het-group", "1", app, PATH=path).startswith("--het-group=1")
+    job = {"PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_HET_SIZE": "2"}
+    seen = succeed("srun", "--run-id", live.run_id, app, "x", **job).splitlines()
+    assert seen[:2] == ["--overlap", "--het-group=0"] and seen[3:] == [str(app), "x"]
+    seen = succeed("srun", "--run-id", live.run_id, "--het-group", "1", "-n", "2", app, **job).splitlines()
+    assert seen[:5] == ["--overlap", "--het-group", "1", "-n", "2"] and seen[6:] == [str(app)]
+    del job["SLURM_HET_SIZE"]
+    fake.write_text('#!/bin/sh\n[ "$1" = --mpi=list ] && echo "pmix pmi2" >&2\nprintf "%s\\n" "$@"\n')
+    assert succeed("srun", "--run-id", live.run_id, "env", **job).splitlines() == ["--overlap", "--mpi=pmix", "env"]
+    seen = succeed("srun", "--run-id", live.run_id, "--mpi=pmi2", "-N2", "env", **job).splitlines()
+    assert seen == ["--overlap", "--mpi=pmi2", "-N2", "env"]
+
+
+def test_srun_options_without_slurm(live: runs.Run) -> None:
+    assert succeed("srun", "--run-id", live.run_id, "-n", "1", "echo", "one").strip() == "one"
+    refused = script("srun", "--run-id", live.run_id, "-n", "4", "echo", "one")
+    assert refused.returncode == 1 and "no Slurm job" in refused.stderr and "mpirun" in refused.stderr
+    assert script("srun", "--run-id", live.run_id, "-n").returncode == 2
+    assert script("srun", "--run-id", live.run_id).returncode == 2
+    assert "SRUN OPTION" in succeed("srun", "--help")
 
 
 def test_srun_without_a_run_says_what_to_do(app: Path, tmp_path: Path) -> None:
@@ -217,7 +232,9 @@ def test_options_without_effect_warn() -> None:
     assert done.returncode == 0 and "--run-id dry" in done.stdout
     assert "--services-config has no effect" in done.stderr and "--service-id has no effect" in done.stderr
     assert not runs.run_of("dry").path.exists()
-    assert script("setup", "--profile", "hybrid").returncode == 2
+    hybrid = script("setup", "--profile", "hybrid", "--dry-run")
+    assert hybrid.returncode == 0 and "--profile hybrid" in hybrid.stdout
+    assert script("setup", "--profile", "none").returncode == 2
     assert script("setup", "--no-such-option").returncode == 2
 
 

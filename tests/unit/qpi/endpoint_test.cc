@@ -17,17 +17,20 @@ namespace qfw::qpi::testing {
 namespace {
 namespace fs = std::filesystem;
 
+constexpr const char* kVariables[] = {"QFW_ENDPOINT",        "QFW_RUN_ID",       "SLURM_JOB_ID",   "SLURM_CLUSTER_NAME",
+                                      "SLURM_RESTART_COUNT", "QFW_RUN_BASE_DIR", "SLURMD_NODENAME"};
+
 class EndpointTest : public ::testing::Test {
  protected:
   void SetUp() override {
     char name[] = "/tmp/qfw-endpoint-XXXXXX";
     root_ = ::mkdtemp(name);
     ::setenv("XDG_RUNTIME_DIR", root_.c_str(), 1);
-    for (const char* v : {"QFW_ENDPOINT", "QFW_RUN_ID", "SLURM_JOB_ID"}) ::unsetenv(v);
+    for (const char* v : kVariables) ::unsetenv(v);
   }
   void TearDown() override {
     for (int fd : held_) ::close(fd);
-    for (const char* v : {"QFW_ENDPOINT", "QFW_RUN_ID", "SLURM_JOB_ID"}) ::unsetenv(v);
+    for (const char* v : kVariables) ::unsetenv(v);
     fs::remove_all(root_);
   }
   std::string make(const std::string& id, bool live) {
@@ -97,6 +100,33 @@ TEST_F(EndpointTest, TheEnvironmentDecidesInItsOrder) {
   EXPECT_EQ(find_endpoint()->run_id, "b");
   ::setenv("QFW_ENDPOINT", path.c_str(), 1);
   EXPECT_EQ(find_endpoint()->run_id, "c");
+}
+
+TEST_F(EndpointTest, AJobHasARunForEachOfItsStarts) {
+  make("alive", true);
+  ::setenv("QFW_RUN_BASE_DIR", (root_ / "qfw").c_str(), 1);
+  make("frontier-7.0", false);
+  make("slurm-7.2", false);
+  ::setenv("SLURM_JOB_ID", "7", 1);
+  ::setenv("SLURM_CLUSTER_NAME", "frontier", 1);
+  EXPECT_EQ(find_endpoint()->run_id, "frontier-7.0");
+  ::setenv("SLURM_RESTART_COUNT", "2", 1);
+  EXPECT_EQ(find_endpoint()->run_id, "alive");
+  ::unsetenv("SLURM_CLUSTER_NAME");
+  EXPECT_EQ(find_endpoint()->run_id, "slurm-7.2");
+  ::setenv("QFW_RUN_ID", "frontier-7.0", 1);
+  EXPECT_EQ(find_endpoint()->run_id, "frontier-7.0");
+}
+
+TEST_F(EndpointTest, ANodeIsWhatSlurmCallsIt) {
+  Endpoint endpoint;
+  endpoint.runtime = "unix:/gone";
+  endpoint.runtime_tls = "10.0.0.7:99";
+  endpoint.hostname = "q1";
+  ::setenv("SLURMD_NODENAME", "c1", 1);
+  EXPECT_EQ(reach(endpoint).address, "10.0.0.7:99");
+  ::setenv("SLURMD_NODENAME", "q1", 1);
+  EXPECT_EQ(reach(endpoint).address, "unix:/gone");
 }
 
 TEST_F(EndpointTest, ANamedRunMustBeThere) {

@@ -1,0 +1,153 @@
+"""qfw_setup.sh, qfw_srun.sh and qfw_teardown.sh inside jobs of a real Slurm."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, Job, of_the_job, processes, wait_for
+
+HET = """#SBATCH --nodes=2 --ntasks-per-node=2 --partition=compute
+#SBATCH hetjob
+#SBATCH --nodes=1 --ntasks=1 --partition=quantum --gres=qc:QC:1
+"""
+APP = """import os
+from qfw import qpi
+from qfw.program import Builder
+flip = Builder(1, 1)
+flip.gate("x", 0)
+flip.measure(0, 0)
+with qpi.connect() as ctx:
+    counts = ctx.device("statevec").run(qpi.Task(flip.finish(), shots=10)).counts
+    way = "unix" if ctx.endpoint.startswith("unix:") else "tls"
+    rank = os.environ.get("PMIX_RANK", "-")
+    print("rank", rank, os.environ["SLURMD_NODENAME"], way, dict(counts), os.environ.get("QFW_RUN_ID", "found"))
+"""
+
+
+class Place:
+    """Where a test's jobs have what is theirs."""
+
+    def __init__(self, cluster: Cluster, path: Path) -> None:
+        self.cluster = cluster
+        self.path = path
+        self.base = path / "runs"
+        self.app = path / "app.py"
+        self.app.write_text(APP)
+
+    def job(self, body: str, *options: str, **changes: str) -> Job:
+        changes = {"QFW_RUN_BASE_DIR": str(self.base), "APP": str(self.app), **changes}
+        return self.cluster.batch(body, *options, cwd=self.path, **changes)
+
+    def local(self, job: Job) -> list[Path]:
+        """What the job's runs have on nodes."""
+        return list(Path("/tmp", f"qfw-{os.getuid()}").glob(f"{self.cluster.name}-{job.job_id}.*"))
+
+    def nothing_left(self, job: Job) -> None:
+        left = of_the_job(processes(), job.job_id)
+        assert not left and self.local(job) == [] and not list(self.base.glob("*")), (left, job.text)
+
+
+@pytest.fixture
+def place(cluster: Cluster, tmp_path: Path) -> Place:
+    return Place(cluster, tmp_path)
+
+
+def ranks(text: str) -> list[tuple[str, str, str]]:
+    """(rank, node, way) of what the applications printed, each with the right counts."""
+    found = re.findall(r"^rank (\S+) (\S+) (\S+) \{'1': 10\} (\S+)$", text, re.MULTILINE)
+    return sorted((rank, node, way) for rank, node, way, _ in found)
+
+
+def test_a_heterogeneous_job(place: Place) -> None:
+    script = f"""{HET}set -e
+qfw_setup.sh
+qfw_srun.sh -n 3 -N 2 "$APP"
+qfw_srun.sh -n 1 -N 1 python3 "$APP"
+echo in the batch script; python3 "$APP"
+echo on the quantum node; srun --het-group=1 --overlap -n1 python3 "$APP"
+qfw_teardown.sh
+ls -A "$QFW_RUN_BASE_DIR"; echo end
+"""
+    job = place.job(script)
+    assert job.end() == "COMPLETED", job.text
+    run_id = f"{place.cluster.name}-{job.job_id}.0"
+    assert f"qfw run {run_id} is ready" in job.text and f"job step {int(job.job_id) + 1}.0 on q1" in job.text
+    assert "group 0   c1, c2, partition compute" in job.text and "GRES qc:QC:1" in job.text
+    applications, rest = job.text.split("in the batch script")
+    found = ranks(applications)
+    assert [(rank, way) for rank, _, way in found] == [("0", "tls"), ("0", "tls"), ("1", "tls"), ("2", "tls")]
+    assert {node for _, node, _ in found} == {"c1", "c2"}
+    here, there = rest.split("on the quantum node")
+    assert ranks(here) == [("-", "c1", "tls")] and [way for _, node, way in ranks(there) if node == "q1"] == ["unix"]
+    assert f"qfw run {run_id} ended\nend\n" in job.text
+    place.nothing_left(job)
+
+
+def test_an_application_that_fills_a_plain_job_still_starts(place: Place) -> None:
+    script = """set -e
+qfw_setup.sh --profile hybrid
+qfw_srun.sh "$APP"
+qfw_teardown.sh
+"""
+    job = place.job(script, "--nodes=1", "--ntasks=4", "--exclusive")
+    assert job.end() == "COMPLETED", job.text
+    assert ranks(job.text) == [(str(rank), "c1", "unix") for rank in range(4)] and "the only component" in job.text
+    place.nothing_left(job)
+
+
+def test_an_explicit_group_wins(place: Place) -> None:
+    script = f"""{HET}set -e
+qfw_setup.sh --het-group 0
+qfw_srun.sh "$APP"
+qfw_teardown.sh
+"""
+    job = place.job(script)
+    assert job.end() == "COMPLETED", job.text
+    assert f"job step {job.job_id}.0 on c1" in job.text and "named by --het-group" in job.text
+    assert ranks(job.text) == [("0", "q1", "tls")], "the application gets the other component"
+    place.nothing_left(job)
+
+
+def test_a_script_that_ends_without_teardown_leaves_nothing(place: Place) -> None:
+    job = place.job(f'{HET}qfw_setup.sh && qfw_srun.sh -n 1 -N 1 "$APP"\n')
+    assert job.end() == "COMPLETED", job.text
+    assert len(ranks(job.text)) == 1
+    place.nothing_left(job)
+
+
+def test_scancel_leaves_nothing(place: Place) -> None:
+    job = place.job(f"{HET}qfw_setup.sh && echo up\nsleep 600\n")
+    job.says("up\n")
+    assert place.local(job)
+    place.cluster.run("scancel", job.job_id)
+    assert job.end() == "CANCELLED", job.text
+    place.nothing_left(job)
+
+
+def test_a_requeued_job_has_a_run_of_its_own(place: Place) -> None:
+    script = f"""{HET}qfw_setup.sh && echo up ${{SLURM_RESTART_COUNT:-0}}
+[ -n "$SLURM_RESTART_COUNT" ] || sleep 600
+qfw_srun.sh -n 1 -N 1 "$APP"; qfw_teardown.sh
+"""
+    job = place.job(script, "--requeue", "--open-mode=append")
+    job.says("up 0\n")
+    place.cluster.run("scontrol", "requeue", job.job_id)
+    wait_for("the job to wait for its second start", lambda: job.state() == "PENDING")
+    assert place.local(job) == []
+    place.cluster.run("scontrol", "update", f"jobid={job.job_id}", "StartTime=now")  # else in two minutes
+    assert job.end() == "COMPLETED", job.text
+    assert f"{place.cluster.name}-{job.job_id}.1 is ready" in job.text and len(ranks(job.text)) == 1
+    place.nothing_left(job)
+
+
+def test_nodes_that_share_no_file_system_are_named(place: Place) -> None:
+    script = f"""{HET}mkdir -p "$QFW_RUN_BASE_DIR"
+unshare --mount sh -c 'mount -t tmpfs none "$QFW_RUN_BASE_DIR" && qfw_setup.sh; echo status $?; ls -A "$QFW_RUN_BASE_DIR"'
+"""
+    job = place.job(script)
+    assert job.end() == "COMPLETED", job.text
+    assert "status 1\n" in job.text and "does not share" in job.text and "QFW_RUN_BASE_DIR" in job.text
+    place.nothing_left(job)
