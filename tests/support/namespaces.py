@@ -58,8 +58,8 @@ class Hosts:
         lines = [f"{name}) space={self._space(name)} ;;" for name in self.names]
         script = directory / "agent"
         script.write_text(
-            "#!/bin/sh\nwhile [ $# -gt 1 ] && [ \"${1#-}\" != \"$1\" ]; do shift; done\nhost=$1; shift\n"
-            'case $host in\n' + "\n".join(lines) + '\n*) echo "no host $host" >&2; exit 255 ;;\nesac\n'
+            '#!/bin/sh\nwhile [ $# -gt 1 ] && [ "${1#-}" != "$1" ]; do shift; done\nhost=$1; shift\n'
+            "case $host in\n" + "\n".join(lines) + '\n*) echo "no host $host" >&2; exit 255 ;;\nesac\n'
             'exec ip netns exec "$space" unshare --uts sh -c "hostname $host && exec sh -c \'$*\'"\n'
         )
         script.chmod(0o755)

@@ -158,7 +158,7 @@ def test_a_graceful_end_tells_every_client_what_became_of_its_tasks() -> None:
 
 
 def test_a_few_kills_at_random_moments() -> None:
-    argv = [sys.executable, "-P", str(ROOT / "tests/chaos/daemon_kills.py"), "--daemon-kills", "5", "--seed", "7"]
+    argv = [sys.executable, str(ROOT / "tests/chaos/daemon_kills.py"), "--daemon-kills", "5", "--seed", "7"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"chaos passed: seed 7, 5 kills, (\d+) of \1 tasks", done.stdout), done.stdout
