@@ -21,7 +21,7 @@ from qfw.qpm.run import Process, write_json
 from qfw.simenv.launch import local
 
 GROUP = "qfw.qpm_plugins"
-BUILTIN = {name: f"qfw.qpm.plugins.{name}:plugin" for name in ("statevec", "aer", "stim")}
+BUILTIN = {name: f"qfw.qpm.plugins.{name}:plugin" for name in ("statevec", "aer", "stim", "nwqsim")}
 
 MAX_WORKERS = 8  # of a device that leaves the number to us
 READY_TIMEOUT = 60.0  # seconds that a worker may take to import its provider's packages

@@ -1,5 +1,5 @@
-"""A runtime in this process; one daemon for a whole suite, with the plugins of `plugins/` beside the built-in ones; and
-the tool of `tools/`; both installed with pip."""
+"""A runtime in this process; one daemon for a whole suite, with the plugins of `plugins/` beside the built-in ones, and
+a stand-in for NWQ-Sim unless $QFW_NWQSIM names one; and the tool of `tools/`; both installed with pip."""
 
 import os
 import tempfile
@@ -15,6 +15,8 @@ from qfw._core.qpm import Runtime
 from qfw.qpm import run as runs
 from qfw.qpm import run_cli
 
+NWQSIM = os.environ.get("QFW_NWQSIM", "") or str(Path(__file__).parents[1] / "support" / "nwq_qasm.py")
+
 
 @pytest.fixture(scope="module")
 def live_run(private_directories: Path, installed_plugins: Path) -> Iterator[runs.Run]:
@@ -23,6 +25,7 @@ def live_run(private_directories: Path, installed_plugins: Path) -> Iterator[run
         patch.setenv(
             "PYTHONPATH", os.pathsep.join(filter(None, [str(installed_plugins), os.environ.get("PYTHONPATH", "")]))
         )
+        patch.setenv("QFW_NWQSIM", NWQSIM)
         run_cli.start(run, log_level="info", tcp="127.0.0.1")
     yield run
     run_cli.clean(run, grace=10.0)

@@ -38,6 +38,7 @@ DEVICES = [
             importlib.util.find_spec("stim") is None, reason="stim is not installed (pip install 'qfw[stim]')"
         ),
     ),
+    "nwqsim",
     "sample",
 ]
 

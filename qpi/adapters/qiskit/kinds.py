@@ -66,7 +66,7 @@ _TYPES = {
 _STAND_IN = "statevec"
 _STATE_VECTOR = ("nwqsim", "aer")  # what the built-in state-vector simulator may stand in for
 _INSTALL = {
-    "nwqsim": "build NWQ-Sim (pnnl/NWQ-Sim) and install a plugin for it, see docs/add-a-plugin.md",
+    "nwqsim": "build NWQ-Sim (pnnl/NWQ-Sim) and set $QFW_NWQSIM to its nwq_qasm, see docs/nwqsim.md",
     "aer": "pip install 'qfw[aer]'",
 }
 _warned: set[str] = set()
@@ -135,7 +135,7 @@ def choose(devices: Sequence[Any], wanted: str | None) -> Any:
         return (
             by_name.get(_STAND_IN) or next((d for d in devices if d.simulator), None) or _missing("simulator", by_name)
         )
-    if wanted in by_name:
+    if wanted in by_name and (by_name[wanted].status != "offline" or wanted not in _STATE_VECTOR):
         return by_name[wanted]
     if wanted == "hardware":
         return next((d for d in devices if not d.simulator), None) or _missing("hardware", by_name)
@@ -147,8 +147,9 @@ def choose(devices: Sequence[Any], wanted: str | None) -> Any:
 
 def _missing(wanted: str, by_name: dict[str, Any]) -> Any:
     advice = f"; to install it: {_INSTALL[wanted]}" if wanted in _INSTALL else ""
-    there = ", ".join(sorted(by_name)) or "none"
-    raise NotFound(f"no device for {wanted!r} here; available: {there}{advice}")
+    there = ", ".join(sorted(n for n, d in by_name.items() if d.status != "offline")) or "none"
+    why = by_name[wanted].status_reason if wanted in by_name else ""
+    raise NotFound(f"no device for {wanted!r} here{why and f' ({why})'}; available: {there}{advice}")
 
 
 def _warn_once(wanted: str) -> None:

@@ -369,6 +369,18 @@ def test_nwqsim_stands_on_the_built_in_simulator_with_one_warning(context: manua
         QFWBackend(provider="nwqsim")
 
 
+@pytest.mark.parametrize(("status", "stands_in"), [("online", False), ("busy", False), ("offline", True)])
+def test_an_installed_nwqsim_is_used(context: manual.Context, status: str, stands_in: bool) -> None:
+    reason = "NWQ-Sim is not installed here" if stands_in else ""
+    context.devices().append(manual.Device("nwqsim", "nwqsim", status, status_reason=reason))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        backend = QFWBackend(betype=QFWBackendType.QFW_TYPE_NWQSIM)
+        assert QFWBackend(provider="nwqsim").device is backend.device
+    assert backend.device.name == ("statevec" if stands_in else "nwqsim")
+    assert len(seen) == stands_in
+
+
 def test_strict_provider_says_how_to_install(context: manual.Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QFW_STRICT_PROVIDER", "1")
     with pytest.raises(errors.NotFound, match=r"'nwqsim'.*available: statevec.*NWQ-Sim"):
