@@ -26,12 +26,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from qfw import __version__
 from qfw.program.errors import InvalidArgument, QfwError
 from qfw.qpm import run as runs
-from qfw.qpm.api.v1 import endpoint_pb2, resource_pb2_grpc
+from qfw.qpm.api.v1 import endpoint_pb2, resource_pb2_grpc, workers_pb2_grpc
 from qfw.qpm.host import Host, discover
+from qfw.qpm.instances import Fleet, Home
 from qfw.qpm.job import node_name
+from qfw.qpm.launch_options import LaunchOptions, add_options, options_of
+from qfw.qpm.leases import LeaseTable
 from qfw.qpm.listen import Listen, client_files, port_of, server_files
 from qfw.qpm.services import tls
 from qfw.qpm.services.resource import ResourceService
+from qfw.qpm.services.workers import Registry, WorkersService
 
 TICK_SECONDS = 1.0
 MAX_THREADS = 4096
@@ -45,7 +49,12 @@ class Daemon:
     """One daemon: construct, `await serve()`; `stop()` may be called from a signal handler."""
 
     def __init__(
-        self, run: runs.Run, threads: int, listen: Listen | None = None, drain: float = runs.DRAIN_SECONDS
+        self,
+        run: runs.Run,
+        threads: int,
+        listen: Listen | None = None,
+        drain: float = runs.DRAIN_SECONDS,
+        launch: LaunchOptions | None = None,
     ) -> None:
         from qfw._core.qpm import Runtime
 
@@ -55,6 +64,8 @@ class Daemon:
         self._control_tls = ""
         self.runtime_socket, self.control_socket = runs.socket_paths(run)
         self.runtime: Any = Runtime(threads=threads)
+        self.launch = launch or LaunchOptions()
+        self.fleet: Fleet | None = None
         self.host = Host(self.runtime, self.runtime_socket.parent, run.workers)
         self._stopping = asyncio.Event()
         self._health = health.aio.HealthServicer()
@@ -78,6 +89,8 @@ class Daemon:
 
     async def _start(self) -> None:
         self._record_process()
+        if self.launch.launcher:
+            await self._start_fleet()
         self.host.install(discover())
         self._serve_runtime()
         service = ResourceService(self.runtime, self.run.run_id, __version__, self._stopping.is_set)
@@ -91,6 +104,20 @@ class Daemon:
         await self._control.start()
         await self._report_health()
         runs.write_json(self.run.endpoint_file, MessageToDict(self._endpoint(), preserving_proto_field_name=True))
+        if self.fleet is not None:
+            self.fleet.opened()
+
+    async def _start_fleet(self) -> None:
+        """From now on devices are served by instances, on slots."""
+        launcher = await asyncio.to_thread(self.launch.start)
+        sockets = runs.instance_sockets(self.run)
+        files = client_files(self.run.path, self.run.run_id) if self.listen else None
+        home = Home(self.run.run_id, self.run.endpoint_file, self.run.instances, sockets, node_name(), files)
+        self.fleet = Fleet(launcher, home, oversubscribe=self.launch.oversubscribe)
+        registry = Registry(LeaseTable(self.run.run_id, self.fleet.adopt))
+        self.fleet.begin(self.runtime, registry)
+        self.host = Host(self.runtime, self.runtime_socket.parent, self.run.workers, self.fleet)
+        workers_pb2_grpc.add_WorkersServicer_to_server(WorkersService(registry), self._control)
 
     def _serve_runtime(self) -> None:
         address = f"unix:{self.runtime_socket}"
@@ -163,8 +190,8 @@ class Daemon:
         self.run.remove()
 
 
-async def _serve(run: runs.Run, threads: int, listen: Listen | None, drain: float) -> None:
-    daemon = Daemon(run, threads, listen, drain)
+async def _serve(run: runs.Run, threads: int, listen: Listen | None, drain: float, launch: LaunchOptions) -> None:
+    daemon = Daemon(run, threads, listen, drain, launch)
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, daemon.stop)
@@ -186,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         lock = args.lock_fd if args.lock_fd >= 0 else runs.take_lock(run)
         os.set_inheritable(lock, False)
         listen = Listen.parse(args.listen) if args.listen else None
-        asyncio.run(_serve(run, args.threads, listen, args.drain))
+        launch = options_of(args)
+        asyncio.run(_serve(run, args.threads, listen, args.drain, launch))
     except (QfwError, OSError) as error:
         print(f"qpmd: {error}", file=sys.stderr)
         return 1
@@ -216,6 +244,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--drain", type=float, default=runs.DRAIN_SECONDS, help="seconds that unfinished tasks get at the end"
     )
+    add_options(parser)
     parser.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)  # taken by the parent
     return parser.parse_args(argv)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qfw.program.errors import InvalidArgument
+from qfw.qpm.instances import Fleet, InstanceProcess
 from qfw.qpm.plugin import DeviceEvent, DeviceSpec, Plugin
 from qfw.qpm.run import Process, write_json
 from qfw.simenv.launch import local
@@ -46,7 +47,7 @@ class DeviceTable(Protocol):
 
     def add_statevec(self, name: str = ...) -> int: ...
 
-    def add_workers(self, info: dict[str, Any], workers: Sequence[Worker]) -> int:
+    def add_workers(self, info: dict[str, Any], workers: Sequence[Worker | InstanceProcess]) -> int:
         """Each worker's `start` returns the address of a new process; called when it is needed and after a death. Its
         `last_words` say how the process ended, for the DeviceLost error of its tasks."""
 
@@ -107,6 +108,17 @@ def teller(runtime: DeviceTable, devices: Mapping[str, int]) -> Callable[[Device
     return tell
 
 
+def builtin_info(name: str, threads: int) -> dict[str, Any]:
+    """What the built-in simulator says of itself."""
+    from qfw._core.qpm import Runtime
+
+    runtime = Runtime(threads=threads)
+    runtime.add_statevec(name)
+    info: dict[str, Any] = runtime.devices()[0]
+    runtime.stop()
+    return info
+
+
 class Worker:
     """The worker process of one device: started at its first task, and again after its death."""
 
@@ -122,7 +134,7 @@ class Worker:
         self.stop()
         socket = self._sockets / f"{self._device[:16]}-{os.getpid()}-{next(_numbers)}.sock"
         argv = [sys.executable, "-m", "qfw.qpm.worker", "--plugin", self._plugin, "--device", self._device]
-        argv += ["--socket", str(socket)]
+        argv += ["--listen", f"unix:{socket}"]
         self._child = local.start(argv, ready_timeout=READY_TIMEOUT)
         log.info("worker of %s: process %d", self._device, self._child.pid)
         if self._records is not None:
@@ -156,8 +168,11 @@ class Worker:
 class Host:
     """Puts the devices of plugins into a runtime, and ends their workers."""
 
-    def __init__(self, runtime: DeviceTable, sockets: Path, records: Path | None = None) -> None:
+    def __init__(
+        self, runtime: DeviceTable, sockets: Path, records: Path | None = None, fleet: Fleet | None = None
+    ) -> None:
         self._runtime = runtime
+        self._fleet = fleet  # None: workers are children of this process, and the built-in simulator is in it
         self._sockets = sockets
         self._records = records  # where the workers' process numbers are kept for those who clean up
         self._workers: list[Worker] = []
@@ -173,15 +188,29 @@ class Host:
                 item.plugin.tell = teller(self._runtime, devices)
 
     def stop(self) -> None:
-        """Ends all worker processes."""
+        """Ends all worker processes and instances."""
         for worker in self._workers:
             worker.stop()
+        if self._fleet is not None:
+            self._fleet.stop()
+
+    def _add_instances(self, fleet: Fleet, value: str, plugin: Plugin, spec: DeviceSpec) -> int:
+        native = plugin.kind == "native"
+        info = builtin_info(spec.name, fleet.threads) if native else spec.info(plugin.name)
+        fleet.add(spec.name, value)
+        seats = fleet.slots if native or spec.workers == 0 else min(spec.workers, fleet.slots)
+        device = self._runtime.add_workers(info, [InstanceProcess(fleet, spec.name) for _ in range(seats)])
+        fleet.named(spec.name, device)
+        return device
 
     def _add(self, item: Found, spec: DeviceSpec, devices: dict[str, int]) -> None:
         if spec.name in self._names:
             log.warning("plugin %s: a device named %s exists already; skipped", item.name, spec.name)
             return
         self._names.add(spec.name)
+        if self._fleet is not None and item.plugin is not None and not item.reason:
+            devices[spec.name] = self._add_instances(self._fleet, item.value, item.plugin, spec)
+            return
         if item.plugin is not None and item.plugin.kind == "native":
             devices[spec.name] = self._runtime.add_statevec(spec.name)
             return

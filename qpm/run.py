@@ -4,7 +4,7 @@
 
 A run is a directory `<base>/qfw/<run id>` (mode 0700) with `lock` (held by the daemon while it lives), `qpmd.json`
 (its process), `supervisor.json` (its parent's, with `setup --restart`), `endpoint.json` (where its services are,
-present while they are ready), the sockets, `workers/`, and with `setup --tcp` the certificates in `tls/`.
+present while they are ready), the sockets, `workers/`, `instances/`, and with `setup --tcp` the certificates in `tls/`.
 <base> is $XDG_RUNTIME_DIR where that is a directory, else ${TMPDIR:-/tmp}/qfw-<uid>. Logs are apart, in
 ${XDG_STATE_HOME:-~/.local/state}/qfw/<run id>. The run of a Slurm job lies on the file system that its nodes share
 (job.py), with sockets and workers in a directory of the daemon's node; `allocation.json` and `step.json` (step.py) say
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -40,6 +41,7 @@ ALLOCATION = "allocation.json"  # in a Slurm job
 STEP = "step.json"
 DRAIN_SECONDS = 5.0  # for unfinished tasks at a graceful end
 MAX_SOCKET_PATH = 100
+INSTANCE_NAME = 36  # bytes of the name of an instance's socket, at most
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -117,6 +119,11 @@ class Run:
         return (self.local or self.path) / "workers"
 
     @property
+    def instances(self) -> Path:
+        """Records and sockets of instances that may outlive a daemon."""
+        return (self.local or self.path) / "instances"
+
+    @property
     def logs(self) -> Path:
         return state_dir() / self.run_id
 
@@ -184,7 +191,8 @@ class Run:
     def remove(self) -> None:
         """Removes the directory and the sockets; logs stay, and what a user put into a directory of his own."""
         self.sweep()
-        shutil.rmtree(self.path / "tls", ignore_errors=True)
+        for directory in (self.path / "tls", self.instances, instance_sockets(self)):
+            shutil.rmtree(directory, ignore_errors=True)
         for name in (ALLOCATION, STEP):
             (self.path / name).unlink(missing_ok=True)
         if self.local:
@@ -366,6 +374,14 @@ def socket_paths(run: Run) -> tuple[Path, Path]:
     if len(os.fsencode(where / "control.sock")) >= MAX_SOCKET_PATH:
         where = Path(tempfile.mkdtemp(prefix="qfw-", dir="/tmp"))
     return where / "runtime.sock", where / "control.sock"
+
+
+def instance_sockets(run: Run) -> Path:
+    """Where the sockets of instances are, for every daemon of the run; a short path where the run's is too long."""
+    if len(os.fsencode(run.instances)) + INSTANCE_NAME < MAX_SOCKET_PATH:
+        return run.instances
+    digest = hashlib.sha256(os.fsencode(run.path)).hexdigest()[:12]
+    return Path(f"/tmp/qfw-{os.getuid()}-{digest}")
 
 
 def find(run_id: str | None, run_dir: str | None = None) -> Run | None:

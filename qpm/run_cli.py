@@ -16,7 +16,8 @@ import sys
 import time
 
 from qfw.program.errors import InvalidArgument, QfwError, Unavailable
-from qfw.qpm import allocation, job, step
+from qfw.qpm import allocation, instance_records, job, step
+from qfw.qpm.launch_options import LaunchOptions, add_options, options_of
 from qfw.qpm.run import (
     DRAIN_SECONDS,
     Run,
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     setup.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
     setup.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     setup.add_argument("--json", action="store_true", help="print where the run is as JSON")
+    add_options(setup)
     setup.set_defaults(command=_setup)
     teardown = commands.add_parser("teardown", help="end a run and remove all that is left of it but the logs")
     teardown.add_argument("--run-id", help="default: the current run")
@@ -104,7 +106,8 @@ def _setup(args: argparse.Namespace) -> int:
     else:
         end = {"restart": args.restart, "drain": DRAIN_SECONDS if args.drain is None else args.drain}
         network = {"tcp": args.tcp, "tls_hours": args.tls_hours}
-        start(run, threads=args.threads, log_level=args.log_level, timeout=timeout, **end, **network)
+        launch = options_of(args)
+        start(run, threads=args.threads, log_level=args.log_level, timeout=timeout, launch=launch, **end, **network)
     devices = _probe(run, timeout)
     if args.json:
         print(json.dumps({**describe(run), "devices": devices}))
@@ -142,6 +145,7 @@ def _start_step(run: Run, allocated: allocation.Allocation, args: argparse.Names
     private_dir(run.path)
     options = _daemon_options(args.threads, args.log_level, step.drain_seconds(args.drain))
     options += ["--restart"] if args.restart else []
+    options += step.launch_options(options_of(args), allocated).arguments()
     options += [f"--listen={args.tcp}"] if args.tcp else []
     try:
         valid = certificates.lifetime(args.tls_hours, {**os.environ, **allocated.end_time()})
@@ -182,15 +186,19 @@ def start(
     tls_hours: float | None = None,
     restart: bool = False,
     drain: float = DRAIN_SECONDS,
+    launch: LaunchOptions | None = None,
 ) -> None:
     """Starts a daemon for `run` in a session of its own and waits until its services are ready.
 
     With `tcp` ("host", "host:port" or "" for this host's name) it listens there too, with fresh certificates that are
     good for `tls_hours`. With `restart` a supervisor starts the daemon again when it dies. `drain`: seconds that
-    unfinished tasks get at a graceful end.
+    unfinished tasks get at a graceful end. `launch`: where its simulators run.
 
     Raises Unavailable with the tail of its log when it ends first or `timeout` seconds pass; nothing is left behind.
     """
+    launch = launch or LaunchOptions()
+    if tcp is None and launch.far():
+        tcp = ""
     if run.path.parent == base_dir():
         private_dir(run.path.parent)
     private_dir(run.path)
@@ -201,7 +209,7 @@ def start(
         run.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         module = "qfw.qpm.supervisor" if restart else "qfw.qpm.daemon"
         argv = [sys.executable, "-m", module, "--run-id", run.run_id, "--run-dir", str(run.path)]
-        argv += ["--lock-fd", str(lock), *_daemon_options(threads, log_level, drain)]
+        argv += ["--lock-fd", str(lock), *_daemon_options(threads, log_level, drain), *launch.arguments()]
         argv += _listen(run, tcp, tls_hours)
         with open(run.log_file, "ab") as log:
             child = subprocess.Popen(
@@ -321,6 +329,7 @@ def clean(run: Run, grace: float | None) -> bool:
     if not run.path.is_dir():
         return False
     end_processes(run, grace)
+    end_instances(run)
     run.remove()
     return True
 
@@ -346,6 +355,14 @@ def end_processes(run: Run, grace: float | None) -> None:
     left += [w for w in workers if not w.end(1.0)]
     if left:
         raise QfwError(f"run {run.run_id}: processes {', '.join(str(p.pid) for p in left)} do not end")
+
+
+def end_instances(run: Run) -> None:
+    """Ends the instances of this node that outlived their daemon. Raises QfwError when one does not go away."""
+    processes = [r.process for r in instance_records.read(run.instances) if r.process is not None]
+    left = [str(p.pid) for p in processes if not p.end(1.0)]
+    if left:
+        raise QfwError(f"run {run.run_id}: instances {', '.join(left)} do not end")
 
 
 def _env(args: argparse.Namespace) -> int:

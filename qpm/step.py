@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from qfw.program.errors import QfwError, Unavailable
 from qfw.qpm import run as runs
 from qfw.qpm.allocation import Allocation, Commands
+from qfw.qpm.launch_options import LaunchOptions
 
 MARGIN = 2.0  # of Slurm's KillWait, for what the daemon does after unfinished tasks had their time
 STOPPED_SECONDS = 10.0  # for a step to go after SIGKILL
@@ -63,6 +64,14 @@ def drain_seconds(asked: float | None) -> float:
     if asked is not None:
         return asked
     return max(0.0, min(runs.DRAIN_SECONDS, Commands().kill_wait() - MARGIN))
+
+
+def launch_options(asked: LaunchOptions, allocation: Allocation) -> LaunchOptions:
+    """Instances go to the slots of the quantum component, by steps of the job, unless other hosts were named."""
+    if not asked.launcher or asked.hosts or asked.slots:
+        return asked
+    group = str(allocation.quantum.group) if allocation.heterogeneous else "job"
+    return replace(asked, hosts=allocation.quantum.hosts(), steps=group)
 
 
 def start(run: runs.Run, allocation: Allocation, options: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -1,32 +1,50 @@
-"""`python -m qfw.qpm.worker`: one device of a plugin behind a unix socket, in a process of its own.
+"""`python -m qfw.qpm.worker`: one device of a plugin behind a socket, in a process of its own.
 
-It serves the same Runtime protocol as the daemon, and ends when its standard input does, that is with its parent.
+It serves the same Runtime protocol as the daemon. Two ways of life:
+
+- a child of the process that uses it: it announces itself on QFW_READY_FD, and ends with its standard input;
+- an instance (`--instance`), started by any launcher on any node: it registers with the daemon that the endpoint file
+  names, and ends when its lease does (qpm/services/lease.py). With several ranks the first one serves, and the others
+  compute with it (simenv/distributed.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
+import importlib
+import logging
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from qfw.program.errors import InvalidArgument, QfwError
 from qfw.qpm.host import load_value, teller
+from qfw.qpm.listen import server_files
 from qfw.qpm.plugin import DeviceSpec, Plugin, batch_runner, spec_of
 from qfw.simenv.launch.local import announce
 
 PATIENCE_SECONDS = 2.0  # for a batch that nobody waits for any more, before this process ends itself
 F_SETSIG = 10  # Linux; Python's fcntl has no name for it
+RANK_VARIABLES = ("PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves until the parent is gone."""
+    """Serves until it is not wanted any more."""
     args = _parse(argv)
     plugin = load_value(args.plugin)
-    server = _serve(plugin, spec_of(plugin, args.device), Path(args.socket))
+    spec = spec_of(plugin, args.device)
+    if args.instance:
+        return _instance(args, plugin, spec)
+    if not args.listen.startswith("unix:"):
+        raise InvalidArgument(f"--listen {args.listen}: a child listens on unix:PATH alone")
+    server = serve_device(plugin, spec, args.listen)
     announce(server.address)
     end_with_parent()
     return 0
@@ -36,18 +54,125 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m qfw.qpm.worker", description=__doc__)
     parser.add_argument("--plugin", required=True, help="module:attribute of the plugin")
     parser.add_argument("--device", required=True, help="the plugin's device to serve")
-    parser.add_argument("--socket", required=True, help="path of the unix socket")
+    parser.add_argument("--listen", required=True, help="unix:PATH, or tcp for mutual TLS on this node's address")
+    parser.add_argument("--instance", default="", help="its name; register with the daemon of --endpoint under it")
+    parser.add_argument("--endpoint", type=Path, help="the daemon's endpoint.json")
+    parser.add_argument("--run-id", default="")
+    parser.add_argument("--carrier", default="", help="what carries it, as its daemon calls it")
+    parser.add_argument("--place", action="append", default=[], help="NODE:RANKS:CPU,... that it has been given")
+    parser.add_argument("--grace", type=float, default=30.0, help="seconds to look for another daemon")
     return parser.parse_args(argv)
 
 
-def _serve(plugin: Plugin, spec: DeviceSpec, socket: Path) -> Any:
+def serve_device(plugin: Plugin, spec: DeviceSpec, listen: str, tls: tuple[str, str, str, str] | None = None) -> Any:
+    """A runtime with this one device, served; `tls`: address and the three PEM files."""
     from qfw._core.qpm import Runtime
 
-    runtime = Runtime(threads=1)
-    code = batch_runner(spec, lambda: plugin.executor(spec.name))
-    device = runtime.add_python_device(spec.info(plugin.name), code, PATIENCE_SECONDS)
-    plugin.tell = teller(runtime, {spec.name: device})
-    return runtime.serve(f"unix:{socket}")
+    if plugin.kind == "native":
+        runtime = Runtime(threads=len(os.sched_getaffinity(0)))
+        runtime.add_statevec(spec.name)
+    else:
+        runtime = Runtime(threads=1)
+        code = batch_runner(spec, lambda: plugin.executor(spec.name))
+        device = runtime.add_python_device(spec.info(plugin.name), code, PATIENCE_SECONDS)
+        plugin.tell = teller(runtime, {spec.name: device})
+    return runtime.serve(listen) if tls is None else runtime.serve("", *tls)
+
+
+def _instance(args: argparse.Namespace, plugin: Plugin, spec: DeviceSpec) -> int:
+    from qfw.qpm.instance_records import parse_place
+
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    places = tuple(parse_place(text) for text in args.place)
+    ranks = sum(place.ranks for place in places) or 1
+    if ranks > 1 and _rank() > 0:
+        return _follow()
+    try:
+        server = _serve_instance(args, plugin, spec, ranks)
+        return _keep_lease(args, server, places)
+    except QfwError as error:
+        print(f"instance {args.instance}: {error}", file=sys.stderr)
+        return 1
+
+
+def _rank() -> int:
+    return int(next((os.environ[name] for name in RANK_VARIABLES if name in os.environ), "0"))
+
+
+def _follow() -> int:
+    """Computes with rank 0 until that ends."""
+    from mpi4py import MPI
+
+    importlib.import_module("qfw.simenv.distributed").follow(MPI.COMM_WORLD)
+    return 0
+
+
+def _serve_instance(args: argparse.Namespace, plugin: Plugin, spec: DeviceSpec, ranks: int) -> Any:
+    if args.endpoint is None:
+        raise InvalidArgument("--instance needs --endpoint")
+    if ranks > 1:
+        raise InvalidArgument(f"device {spec.name} cannot use {ranks} ranks")
+    if args.listen.startswith("unix:"):
+        Path(args.listen.removeprefix("unix:")).unlink(missing_ok=True)
+        return serve_device(plugin, spec, args.listen)
+    files = server_files(args.endpoint.parent, args.run_id)
+    address = f"{_own_address(args.endpoint)}:0"
+    return serve_device(plugin, spec, "", (address, str(files.ca), str(files.certificate), str(files.key)))
+
+
+def _own_address(endpoint: Path) -> str:
+    """This node's address on the way to the daemon."""
+    from qfw.qpm.services.lease import read_endpoint
+
+    target = (read_endpoint(endpoint) or {}).get("control_tls", "")
+    host, _, port = target.rpartition(":")
+    if not host:
+        raise InvalidArgument(f"the daemon of {endpoint} is not on the network; it needs --listen (qfw_setup.sh --tcp)")
+    family, _, _, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(where)  # sends nothing
+        address = str(probe.getsockname()[0])
+    return f"[{address}]" if ":" in address else address
+
+
+def _keep_lease(args: argparse.Namespace, server: Any, places: Sequence[Any]) -> int:
+    from qfw import __version__
+    from qfw.qpm.leases import Registration
+    from qfw.qpm.run import Process
+    from qfw.qpm.services.lease import Keeper
+
+    process = Process.of(os.getpid())
+    assert process is not None
+    over = threading.Event()
+    reasons: list[str] = []
+
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        over.set()
+
+    registration = Registration(
+        run_id=args.run_id,
+        instance=args.instance,
+        plugin=args.plugin,
+        device=args.device,
+        carrier=args.carrier,
+        address=server.tls_address or server.address,
+        node=places[0].node if places else socket.gethostname(),
+        pid=process.pid,
+        start_time=process.start_time,
+        ranks=sum(p.ranks for p in places) or 1,
+        threads=len(os.sched_getaffinity(0)),
+        places=tuple(places),
+        software=__version__,
+    )
+    Keeper(args.endpoint, registration, end, grace=args.grace).start()
+    over.wait()
+    print(f"instance {args.instance} ends: {reasons[0]}", file=sys.stderr, flush=True)
+    if server.address:
+        with contextlib.suppress(OSError):
+            os.unlink(server.address.removeprefix("unix:"))
+    os._exit(0)  # whatever a provider's library still does
 
 
 def end_with_parent() -> NoReturn:

@@ -60,6 +60,8 @@ def _run(*argv: str) -> int:
 
 def setup(argv: Sequence[str] | None = None) -> int:
     """Start a run; returns 0 when its services are ready."""
+    from qfw.qpm.launch_options import add_options, options_of
+
     parser = _parser(
         "setup",
         "Start a run of qfw: in a Slurm job on its quantum component, else on this machine. "
@@ -82,6 +84,7 @@ def setup(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--restart", action="store_true", help="start the daemon again when it dies")
     parser.add_argument("--drain", type=float, help="seconds that unfinished tasks get when the run is ended (5)")
     parser.add_argument("--timeout", type=float, help="seconds to wait; default $QFW_STARTUP_TIMEOUT or 40")
+    add_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--no-start-services", action="store_true", help="look at the options, start nothing")
     for option, why in IGNORED.items():
@@ -96,6 +99,10 @@ def setup(argv: Sequence[str] | None = None) -> int:
     for option in ("profile", "het-group", "threads", "drain", "timeout", "tcp", "tls-hours"):
         if (value := getattr(args, option.replace("-", "_"))) is not None:
             command += [f"--{option}", str(value)] if value != "" else [f"--{option}"]
+    try:
+        command += options_of(args).arguments()
+    except _run_error() as error:
+        return _fail(str(error), 2)
     if args.dry_run or args.no_start_services:
         print("would run: " + shlex.join([sys.executable, "-m", "qfw.qpm.run", *command]))
         return 0

@@ -1,0 +1,216 @@
+"""Simulators as instances: started on slots, adopted by the next daemon, ended by their lease; nothing stays behind."""
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launching import carrying, eventually, running
+
+from qfw import qpi
+from qfw.program import Builder, Program
+from qfw.program.errors import InvalidArgument
+from qfw.qpm import instance_records, run_cli
+from qfw.qpm import run as runs
+from qfw.qpm.instance_records import Record
+from qfw.qpm.launch_options import LaunchOptions
+
+PATIENCE = 60.0  # seconds; never reached by code that works
+
+
+@pytest.fixture(autouse=True)
+def directories(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Directories of this test's own. At the end no process is left that it started, and nothing but logs."""
+    base = Path(os.environ["XDG_RUNTIME_DIR"]) / f"t{os.urandom(3).hex()}"
+    for name in ("r", "s"):
+        (base / name).mkdir(mode=0o700, parents=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "r"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(base / "s"))
+    monkeypatch.setenv("QFW_TEST_MARK", str(base))
+    yield base
+    for run in runs.runs():
+        run_cli.clean(run, grace=5.0)
+    eventually(lambda: not carrying(f"QFW_TEST_MARK={base}"), "no process is left")
+    assert [p for p in base.rglob("*") if not p.is_dir() and p.suffix != ".log"] == []
+
+
+def start(run: runs.Run, slots: int = 2, restart: bool = False) -> None:
+    run_cli.start(run, launch=LaunchOptions("local", slots=slots), restart=restart, log_level="info")
+
+
+def flip(bits: int) -> Program:
+    """Prepares and measures a number."""
+    builder = Builder(8, 8)
+    for q in range(8):
+        if bits >> q & 1:
+            builder.gate("x", [q])
+        builder.measure(q, q)
+    return builder.finish()
+
+
+def check(mesh: qpi.Mesh, number: int) -> None:
+    assert mesh.run(qpi.Task(flip(number), shots=3)).counts == {format(number, "08b"): 3}
+
+
+def instances(run: runs.Run) -> list[Record]:
+    return instance_records.read(run.instances)
+
+
+def kill(process: runs.Process | None) -> None:
+    """Kills a process and waits for its death."""
+    assert process is not None
+    fd = os.pidfd_open(process.pid)
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    signal.pidfd_send_signal(fd, signal.SIGKILL)
+    assert poll.poll(int(PATIENCE * 1000))
+    os.close(fd)
+
+
+def test_every_device_is_served_by_instances_on_slots() -> None:
+    run = runs.run_of("one")
+    start(run)
+    assert instances(run) == [], "started when they are needed"
+    with qpi.connect(run.endpoint_file) as context:
+        check(context.mesh("statevec"), 5)
+        (first,) = instances(run)
+        assert (first.device, len(first.places)) == ("statevec", 1)
+        check(context.mesh("stim"), 6)
+        check(context.mesh("statevec"), 7)
+        assert {r.device for r in instances(run)} == {"statevec", "stim"}
+        cpus = [p.cpus for r in instances(run) for p in r.places]
+        assert len(set(cpus)) == 2 or len(os.sched_getaffinity(0)) == 1, "pinned apart"
+    assert run_cli.clean(run, grace=None)
+    assert first.process is not None and not running(first.process.pid)
+
+
+def test_a_killed_instance_is_replaced() -> None:
+    run = runs.run_of("one")
+    start(run)
+    with qpi.connect(run.endpoint_file) as context:
+        mesh = context.mesh("statevec")
+        check(mesh, 1)
+        (first,) = instances(run)
+        kill(first.process)
+        check(mesh, 2)
+        (second,) = instances(run)
+        assert second.instance != first.instance
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["setup", "supervisor"])
+def test_the_next_daemon_adopts_what_runs(restart: bool) -> None:
+    run = runs.run_of("one")
+    start(run, restart=restart)
+    with qpi.connect(run.endpoint_file, reconnect=PATIENCE) as context:
+        mesh = context.mesh("statevec")
+        check(mesh, 3)
+        before = instances(run)
+        for number in range(2):
+            kill(run.process())
+            if not restart:
+                start(run)
+            check(mesh, number)
+        after = instances(run)
+        assert after == before and len(before) == 1
+        assert before[0].process is not None and running(before[0].process.pid)
+    assert f"instance {before[0].instance} of statevec is adopted" in run.log_file.read_text()
+
+
+def test_a_daemon_with_other_slots_ends_what_does_not_fit() -> None:
+    run = runs.run_of("one")
+    start(run, slots=1)
+    with qpi.connect(run.endpoint_file, reconnect=PATIENCE) as context:
+        check(context.mesh("statevec"), 3)
+        (first,) = instances(run)
+        kill(run.process())
+        run_cli.start(run, launch=LaunchOptions("local", hosts="elsewhere:1"), log_level="info")
+        assert first.process is not None and not running(first.process.pid)
+        check(context.mesh("statevec"), 4)
+
+
+def test_a_daemon_without_instances_tells_them_to_end() -> None:
+    run = runs.run_of("one")
+    start(run)
+    with qpi.connect(run.endpoint_file) as context:
+        check(context.mesh("statevec"), 3)
+    (first,) = instances(run)
+    kill(run.process())
+    run_cli.start(run)
+    assert first.process is not None
+    eventually(lambda: first.process is not None and not running(first.process.pid), "it is not wanted")
+
+
+def test_teardown_ends_the_instances_of_a_killed_daemon() -> None:
+    run = runs.run_of("one")
+    start(run)
+    with qpi.connect(run.endpoint_file) as context:
+        check(context.mesh("statevec"), 3)
+    (first,) = instances(run)
+    kill(run.process())
+    assert first.process is not None and running(first.process.pid)
+    assert run_cli.clean(run, grace=None)
+    assert not running(first.process.pid) and not run.path.exists()
+
+
+def test_the_lease_lapses_while_the_daemon_hangs() -> None:
+    run = runs.run_of("one")
+    start(run)
+    daemon = run.process()
+    assert daemon is not None
+    with qpi.connect(run.endpoint_file) as context:
+        mesh = context.mesh("statevec")
+        check(mesh, 3)
+        (first,) = instances(run)
+        pid = first.process.pid if first.process else 0
+        os.kill(daemon.pid, signal.SIGSTOP)
+        try:
+            eventually(lambda: not running(pid), "it ends itself")
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+        check(mesh, 4)
+        (second,) = instances(run)
+        assert second.instance != first.instance
+
+
+def test_daemons_die_under_load_and_no_task_is_lost() -> None:
+    run = runs.run_of("one")
+    start(run, restart=True)
+    with qpi.connect(run.endpoint_file, reconnect=PATIENCE) as context:
+        done = context.completion_queue()
+        stop = threading.Event()
+        killed = []
+
+        def killer() -> None:
+            while not stop.wait(0.7):
+                if run.endpoint() and (process := run.process()):
+                    kill(process)
+                    killed.append(process)
+
+        thread = threading.Thread(target=killer)
+        with context.mesh("statevec").stream(order="parallel", completions=done) as stream:
+            thread.start()
+            found = []
+            for number in range(1000):
+                stream.submit(qpi.Task(flip(number % 256), shots=2, context=number))
+                if number % 100 == 99:
+                    stop.wait(0.3)
+                    found += done.read(100, timeout=PATIENCE)
+            stop.set()
+            thread.join()
+        assert sorted(c.context for c in found) == list(range(1000)) and killed
+        assert all(c.result.counts == {format(c.context % 256, "08b"): 2} for c in found)
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(InvalidArgument, match="'x:0' in the hosts"):
+        LaunchOptions("local", hosts="x:0").nodes()
+    with pytest.raises(InvalidArgument, match="the hosts say their slots"):
+        LaunchOptions("local", hosts="x:1", slots=2).nodes()
+    with pytest.raises(InvalidArgument, match="--warm x"):
+        LaunchOptions("local", warm="x").limits("statevec")
+    assert LaunchOptions("local", warm="2,aer=1").limits("statevec").floor == 2
+    assert LaunchOptions("local", warm="2,aer=1").limits("aer").floor == 1
+    assert LaunchOptions("local", warm="2").limits("aer").floor == 0
