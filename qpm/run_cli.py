@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 from qfw.program.errors import InvalidArgument, QfwError, Unavailable
 from qfw.qpm import allocation, instance_records, job, step
@@ -113,17 +114,23 @@ def _setup(args: argparse.Namespace) -> int:
         print(json.dumps({**describe(run), "devices": devices}))
         return 0
     print(f"qfw run {run.run_id} {'was ready already' if already else 'is ready'}")
-    for component in allocated.components if allocated else ():
-        part = f"quantum: {allocated.why}" if component is allocated.quantum else "application"
-        print(f"  group {component.group}   {component.text()} ({part})")
-    print(f"  endpoint  {run.endpoint_file}")
-    if found := step.of(run):
-        print(f"  daemon    job step {found.name} on {found.node}")
-    if address := (run.endpoint() or {}).get("runtime_tls"):
-        print(f"  network   {address} (TLS)")
+    for line in _places(run, allocated):
+        print(f"  {line}")
     print("  devices   " + ", ".join(_device_text(d) for d in devices))
     print(f"  logs      {run.logs}")
     return 0
+
+
+def _places(run: Run, allocated: allocation.Allocation | None) -> Iterator[str]:
+    """Where everything is, for people."""
+    for component in allocated.components if allocated else ():
+        part = f"quantum: {allocated.why}" if allocated and component is allocated.quantum else "application"
+        yield f"group {component.group}   {component.text()} ({part})"
+    yield f"endpoint  {run.endpoint_file}"
+    if found := step.of(run):
+        yield f"daemon    job step {found.name} on {found.node}"
+    if address := (run.endpoint() or {}).get("runtime_tls"):
+        yield f"network   {address} (TLS)"
 
 
 def _allocation(args: argparse.Namespace) -> allocation.Allocation | None:

@@ -40,7 +40,8 @@ Endpoint read_endpoint(const std::string& path);
 std::vector<std::string> live_runs();
 
 // $QFW_ENDPOINT, else $QFW_RUN_ID, else the run of the Slurm job ($SLURM_JOB_ID) when there is one, else the only live
-// run of this machine; nothing when none is live. Throws kUnavailable when a named one is not there, kInvalidArgument when several are live.
+// run of this machine; nothing when none is live. Throws kUnavailable when a named one is not there, kInvalidArgument
+// when several are live.
 std::optional<Endpoint> find_endpoint();
 
 }  // namespace qfw::qpi

@@ -145,7 +145,8 @@ qfw_srun.sh -n 1 -N 1 "$APP"; qfw_teardown.sh
 
 def test_nodes_that_share_no_file_system_are_named(place: Place) -> None:
     script = f"""{HET}mkdir -p "$QFW_RUN_BASE_DIR"
-unshare --mount sh -c 'mount -t tmpfs none "$QFW_RUN_BASE_DIR" && qfw_setup.sh; echo status $?; ls -A "$QFW_RUN_BASE_DIR"'
+cd "$QFW_RUN_BASE_DIR"
+unshare --mount sh -c 'mount -t tmpfs none "$PWD" && qfw_setup.sh; echo status $?; ls -A "$QFW_RUN_BASE_DIR"'
 """
     job = place.job(script)
     assert job.end() == "COMPLETED", job.text

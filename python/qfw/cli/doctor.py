@@ -8,28 +8,19 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from ctypes.util import find_library
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from qfw.cli import doctor_cluster
+from qfw.cli.finding import Finding
 
 if TYPE_CHECKING:
     from qfw.qpm.run import Run
 
-Status = Literal["ok", "note", "broken"]
 PROBE_SECONDS = 5.0
 EXTRAS = {"qiskit": "qiskit", "qiskit-aer": "aer", "pennylane": "pennylane", "stim": "stim"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. A "note" is something absent that qfw can do without."""
-
-    topic: str
-    status: Status
-    text: str
-    hint: str = ""
 
 
 def show(*, as_json: bool) -> int:
@@ -87,31 +78,37 @@ def runs() -> Iterator[Finding]:
     else:
         yield Finding("run dir", "broken", f"{base} is not writable", "set XDG_RUNTIME_DIR to a private directory")
     found = run.runs()
+    of_job = run.current()  # one of a Slurm job is found by the job
+    found += [of_job] if of_job and of_job not in found else []
     live = [r.run_id for r in found if r.live()]
     text = f"live: {', '.join(live)}" if live else "none is live: programs run embedded"
     yield Finding("runs", "ok", text)
     for r in found:
         if r.run_id in live:
-            yield _services(r)
+            yield from _services(r)
     stale = [r.run_id for r in found if r.run_id not in live]
     if stale:
         yield Finding("runs", "note", f"left behind: {', '.join(stale)}", "qfw_teardown.sh removes them")
 
 
-def _services(run: Run) -> Finding:
-    """Whether the services of a live run answer, and by which way."""
+def _services(run: Run) -> Iterator[Finding]:
+    """Whether the services of a live run answer, and by which way; why not, on a network."""
     from qfw.program.errors import QfwError
     from qfw.qpm.services.probe import probe
 
     endpoint = run.endpoint()
     if endpoint is None:
-        return Finding("run", "note", f"{run.run_id}: not ready yet")
+        yield Finding("run", "note", f"{run.run_id}: not ready yet")
+        return
+    yield from doctor_cluster.certificates(run, endpoint)
+    yield from doctor_cluster.reachable(run, endpoint)
     try:
         devices = probe(endpoint, run.path, PROBE_SECONDS)
     except (OSError, QfwError) as error:
-        return Finding("run", "broken", f"{run.run_id}: {error}", "qfw_teardown.sh ends it")
+        yield Finding("run", "broken", f"{run.run_id}: {error}", "qfw_teardown.sh ends it")
+        return
     network = f"; on the network at {endpoint['runtime_tls']}" if endpoint.get("runtime_tls") else ""
-    return Finding("run", "ok", f"{run.run_id}: {', '.join(d['name'] for d in devices)} answer{network}")
+    yield Finding("run", "ok", f"{run.run_id}: {', '.join(d['name'] for d in devices)} answer{network}")
 
 
 def plugins() -> Iterator[Finding]:
@@ -136,10 +133,4 @@ def packages() -> Iterator[Finding]:
             yield Finding("package", "note", f"{package} is not installed", f"pip install 'qfw[{extra}]'")
 
 
-def cluster() -> Iterator[Finding]:
-    """What simulators across nodes will need; nothing on one machine does."""
-    pmix = find_library("pmix")
-    yield Finding("pmix", "ok" if pmix else "note", pmix or "libpmix not found; only runs across nodes need it")
-
-
-LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (python, native, runs, plugins, packages, cluster)
+LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (python, native, runs, plugins, packages, *doctor_cluster.LOOKS)
