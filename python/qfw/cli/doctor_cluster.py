@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qfw.cli.finding import Finding
+from qfw.cli.finding import Finding, Status
 
 if TYPE_CHECKING:
     from qfw.qpm.run import Run
@@ -38,7 +38,7 @@ def launchers(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     from qfw.simenv.launch import pmix
     from qfw.simenv.launch.prte import find_prte
 
-    missing = "broken" if environ.get("SLURM_JOB_ID") else "note"
+    missing: Status = "broken" if environ.get("SLURM_JOB_ID") else "note"
     prte: Path | None = None
     try:
         prte = find_prte()
