@@ -35,6 +35,9 @@ class Device:
     max_rows: int = 0
     capacity: int = 1  #: tasks at once
     queued: int = 0  #: tasks waiting for it
+    instances: int = 1  #: simulators that run for it now, processes or groups of ranks
+    max_ranks: int = 1  #: that can simulate one task together
+    threads: int = 0  #: that a rank computes with; 0: not known
     gates: tuple[str, ...] = ()  #: names of the gate table, and "unitary", "measure", "reset"
     outputs: tuple[str, ...] = ()  #: what a task may ask of it
     coupling: tuple[tuple[int, int], ...] = ()  #: empty: all to all
@@ -82,6 +85,9 @@ class Device:
             max_rows=native.max_rows,
             capacity=native.capacity,
             queued=native.queued,
+            instances=native.instances,
+            max_ranks=native.max_ranks,
+            threads=native.threads,
             gates=tuple(native.gates),
             outputs=tuple(native.outputs),
             coupling=tuple(native.coupling),

@@ -33,6 +33,7 @@ class Task:
         seed: same task, same seed, same bits; None: drawn, and reported with the result.
         deadline: seconds from its arrival in the runtime after which it fails with DeadlineExceeded.
         priority: higher goes first among the tasks of one session.
+        ranks: that simulate each row together (see `Device.max_ranks`); 0: the device chooses.
         options: the device's own (see `Device.options`).
         context: comes back untouched with the completion.
         convert_ns: time already spent on converting, for the Timing.
@@ -53,6 +54,7 @@ class Task:
         "priority",
         "program",
         "qubits",
+        "ranks",
         "seed",
         "shots",
     )
@@ -74,6 +76,7 @@ class Task:
         seed: int | None = None,
         deadline: float | None = None,
         priority: int = 0,
+        ranks: int = 0,
         options: Mapping[str, Any] | None = None,
         context: Any = None,
         convert_ns: int = 0,
@@ -93,6 +96,7 @@ class Task:
         self.seed = seed
         self.deadline = deadline
         self.priority = priority
+        self.ranks = ranks
         self.options = options
         self.context = context
         self.convert_ns = convert_ns

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from qfw.program.errors import InvalidArgument
+from qfw.program.errors import InvalidArgument, ResourceExhausted
 from qfw.qpm.instances import Fleet, InstanceProcess
 from qfw.qpm.plugin import DeviceEvent, DeviceSpec, Plugin
-from qfw.qpm.run import Process, write_json
+from qfw.qpm.run import Process as Recorded
+from qfw.qpm.run import write_json
 from qfw.simenv.launch import local
 
 GROUP = "qfw.qpm_plugins"
@@ -42,14 +43,43 @@ class Found:
     specs: tuple[DeviceSpec, ...] = ()
 
 
+class Process(Protocol):
+    """One instance at a time of a device, as the runtime's pool starts and stops it. Called on threads of the pool,
+    without the global lock's being held over waits; `stop` may come while `start` waits, which then raises."""
+
+    tls: Mapping[str, str]  # files of a "host:port" address: ca, certificate, key, server_name; empty for "unix:/path"
+
+    def start(self, ranks: int) -> str:
+        """Starts an instance of `ranks` ranks and returns its address once it serves. Ends what is left of an earlier
+        one first. Raises ResourceExhausted, transient, while there are no slots for it: it is asked again later, and
+        when `slots_freed` is told. What else it raises counts as a death."""
+
+    def stop(self) -> None:
+        """Ends the instance and gives its slots back; returns when that is done. Idempotent."""
+
+    def last_words(self) -> str:
+        """How the instance ended, for the error of the tasks that it took with it. Gives its slots back."""
+
+
 class DeviceTable(Protocol):
     """The part of `qfw._core.qpm.Runtime` that the host uses."""
 
     def add_statevec(self, name: str = ...) -> int: ...
 
-    def add_workers(self, info: dict[str, Any], workers: Sequence[Worker | InstanceProcess]) -> int:
-        """Each worker's `start` returns the address of a new process; called when it is needed and after a death. Its
-        `last_words` say how the process ended, for the DeviceLost error of its tasks."""
+    def add_workers(self, info: dict[str, Any], workers: Sequence[Process], policy: Mapping[str, Any] = ...) -> int:
+        """A device served by a pool of instances. There are never more than there are `workers`, each of which runs one
+        instance at a time; the pool says when, and of how many ranks.
+
+        `policy`: floor (instances kept up, 0), idle_s (seconds without work after which one beyond the floor is
+        stopped; 0: never), max_ranks (of an instance, 1), node_bytes and rank_bytes (memory that an instance of one
+        rank, and each rank of a larger one, may take; 0: not known), simulator ("statevec": its rules for memory)."""
+
+    def yield_idle(self, device: int, ranks: int = 1) -> int:
+        """Somebody else wants slots: stops idle instances of the device, of `ranks` ranks together, and others when
+        they have done what they run and have been up for a second. Returns the ranks that are given back at once."""
+
+    def slots_freed(self) -> None:
+        """Slots were given back, or there are more: pools that were refused some ask again now."""
 
     def set_status(self, device: int, status: str, reason: str) -> None: ...
 
@@ -129,8 +159,12 @@ class Worker:
         self._records = records
         self._child: local.Child | None = None
 
-    def start(self) -> str:
+    tls: ClassVar[Mapping[str, str]] = {}
+
+    def start(self, ranks: int) -> str:
         """Ends what is left of an earlier process, starts one, returns its address. Called by the runtime."""
+        if ranks != 1:
+            raise ResourceExhausted(f"an instance of {ranks} ranks needs a launcher; a worker of this machine has 1")
         self.stop()
         socket = self._sockets / f"{self._device[:16]}-{os.getpid()}-{next(_numbers)}.sock"
         argv = [sys.executable, "-m", "qfw.qpm.worker", "--plugin", self._plugin, "--device", self._device]
@@ -139,7 +173,7 @@ class Worker:
         log.info("worker of %s: process %d", self._device, self._child.pid)
         if self._records is not None:
             self._records.mkdir(mode=0o700, exist_ok=True)
-            write_json(self._record(self._child.pid), asdict(Process.of(self._child.pid) or Process(0, 0)))
+            write_json(self._record(self._child.pid), asdict(Recorded.of(self._child.pid) or Recorded(0, 0)))
         return self._child.announcement
 
     def stop(self) -> None:

@@ -117,6 +117,9 @@ class DeviceSpec:
     outputs: tuple[str, ...] = OUTPUTS[:-1]  # gradients are the exception
     coupling: tuple[tuple[int, int], ...] = ()
     options: tuple[Option, ...] = ()
+    max_ranks: int = 1  # of one task; `Task.ranks` says how many are asked for
+    threads: int = 0  # that a rank computes with; 0: not known
+    split_rows: bool = False  # rows may run apart, in several workers: each gives the same whatever runs beside it
 
     def info(self, provider: str) -> dict[str, Any]:
         """The form in which the runtime takes a device."""
@@ -134,6 +137,9 @@ class DeviceSpec:
             "outputs": list(self.outputs),
             "coupling": [tuple(pair) for pair in self.coupling],
             "options": {o.name: o.describe() for o in self.options},
+            "max_ranks": self.max_ranks,
+            "threads": self.threads,
+            "split_rows": self.split_rows,
         }
 
     def resolve(self, given: Mapping[str, str]) -> dict[str, OptionValue]:
@@ -160,6 +166,8 @@ class Task:
     gradient_parameters: tuple[int, ...]  # of "gradients"; empty: all of the program's
     seed: int
     options: Mapping[str, OptionValue]
+    first_row: int = 0  # of a part of a sweep: the number that its first row has in the whole. Seeds of rows need it
+    ranks: int = 0  # asked for; 0: the device's choice
     stopped: Callable[[], bool] = field(default=lambda: False)  # True once nobody waits for this task any more
 
 
@@ -276,6 +284,8 @@ def _task(spec: DeviceSpec, raw: RawTask) -> Task:
         gradient_parameters=tuple(raw["gradient_parameters"]),
         seed=raw["seed"],
         options=spec.resolve(raw["options"]),
+        first_row=raw.get("first_row", 0),
+        ranks=raw.get("ranks", 0),
         stopped=raw.get("stopped", lambda: False),
     )
 

@@ -15,7 +15,7 @@ namespace {
 
 struct Names {  // interned once: a submission reads all of them
   PyObject *program, *bindings, *shots, *outputs, *observables, *gradient_parameters, *qubits, *seed, *deadline,
-      *priority, *options, *convert_ns;
+      *priority, *options, *convert_ns, *ranks;
 };
 
 const Names& names() {
@@ -23,7 +23,8 @@ const Names& names() {
   static const Names all{intern("program"),  intern("bindings"),    intern("shots"),
                          intern("outputs"),  intern("observables"), intern("gradient_parameters"),
                          intern("qubits"),   intern("seed"),        intern("deadline"),
-                         intern("priority"), intern("options"),     intern("convert_ns")};
+                         intern("priority"), intern("options"),     intern("convert_ns"),
+                         intern("ranks")};
   return all;
 }
 
@@ -106,6 +107,13 @@ int32_t priority_from(py::handle value) {
   return static_cast<int32_t>(number);
 }
 
+uint32_t ranks_from(py::handle value) {
+  const uint64_t ranks = unsigned_from(value, "ranks");
+  if (ranks > std::numeric_limits<uint32_t>::max())
+    invalid("ranks is " + shown(value) + "; allowed: 0 (the device chooses) to 2**32 - 1");
+  return static_cast<uint32_t>(ranks);
+}
+
 void release(void* object) {
   if (!Py_IsInitialized() || _Py_IsFinalizing()) return;  // too late: the interpreter is going
   py::gil_scoped_acquire lock;
@@ -141,6 +149,7 @@ Task task_from(py::handle given) {
   if (const auto seed = get(given, n.seed); !seed.is_none()) task.seed = unsigned_from(seed, "seed");
   if (const auto deadline = get(given, n.deadline); !deadline.is_none()) task.deadline_ns = deadline_from(deadline);
   task.priority = priority_from(get(given, n.priority));
+  task.ranks = ranks_from(get(given, n.ranks));
   if (const auto options = get(given, n.options); !options.is_none())
     for (const auto& [key, value] : py::dict(options)) task.options[key.cast<std::string>()] = option_text(value);
   made.convert_ns = unsigned_from(get(given, n.convert_ns), "convert_ns");

@@ -39,6 +39,9 @@ qpi_device_list::Entry::Entry(Device d) : device(std::move(d)), info{} {
   info.num_outputs = outputs.size();
   info.coupling = coupling.data();
   info.num_coupling = from.coupling.size();
+  info.instances = from.instances;
+  info.max_ranks = from.max_ranks;
+  info.threads = from.threads;
 }
 
 qpi_device_list* qfw::qpi::capi::list_of(std::vector<qfw::qpm::DeviceInfo>&& devices) {

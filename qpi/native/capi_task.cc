@@ -57,6 +57,7 @@ Task task_from(const qpi_task_attr& attr) {
   if (attr.seed) task.seed = *attr.seed;
   task.deadline_ns = deadline_from(attr.deadline_s);
   task.priority = attr.priority;
+  task.ranks = attr.ranks;
   for (const auto& option : array(attr.options, attr.num_options, "qpi_task_attr.options"))
     task.options[&need(option.name, "qpi_option.name")] = text(option.value);
   return made;

@@ -34,6 +34,7 @@ class View {
     if (task.seed) attr_.seed = &*task.seed;
     attr_.deadline_s = static_cast<double>(task.deadline_ns) * 1e-9;
     attr_.priority = task.priority;
+    attr_.ranks = task.ranks;
     for (const auto& [name, value] : task.options) options_.push_back({name.c_str(), value.c_str()});
     attr_.options = options_.data();
     attr_.num_options = options_.size();

@@ -1,6 +1,7 @@
 // What a device refuses before a task is queued.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <unordered_set>
 
@@ -40,6 +41,17 @@ void check_bindings(const DeviceInfo& info, const Task& task) {
       refuse(ErrorCode::kInvalidArgument, info,
              "binding of row " + std::to_string(i / b.columns) + ", column " + std::to_string(i % b.columns) + " is " +
                  std::to_string(b.values[i]) + "; it must be finite");
+  if (task.first_row > UINT64_MAX - b.rows)
+    refuse(ErrorCode::kInvalidArgument, info,
+           "first row " + std::to_string(task.first_row) + " of a part; allowed at most " +
+               std::to_string(UINT64_MAX - b.rows));
+}
+
+void check_ranks(const DeviceInfo& info, const Task& task) {
+  if (task.ranks > 1 && info.max_ranks <= 1)
+    refuse(ErrorCode::kUnsupported, info,
+           "ranks " + std::to_string(task.ranks) + "; a task runs on 1 rank here, ranks=0 leaves it to the device");
+  limit(info, "ranks", task.ranks, std::max(1u, info.max_ranks));
 }
 
 void check_outputs(const DeviceInfo& info, const Task& task) {
@@ -96,6 +108,7 @@ void check_task(const DeviceInfo& info, const Task& task) {
   check_bindings(info, task);
   check_outputs(info, task);
   check_observables(info, task);
+  check_ranks(info, task);
   for (const auto& [key, value] : task.options) {
     if (value.size() > kMaxOptionBytes)
       refuse(ErrorCode::kLimitExceeded, info,

@@ -1,5 +1,5 @@
 // Devices that Python has a part in: run by Python code (add_python_device), or in a process that Python starts
-// (add_worker).
+// (add_workers).
 #include <pybind11/complex.h>
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
@@ -66,7 +66,7 @@ py::dict task_to(const JobPtr& job) {
   return py::dict("program"_a = std::const_pointer_cast<program::Program>(t.program), "bindings"_a = bindings,
                   "shots"_a = t.shots, "outputs"_a = outputs_of(t.outputs), "qubits"_a = t.probability_qubits,
                   "observables"_a = t.observables, "gradient_parameters"_a = t.gradient_parameters,
-                  "seed"_a = job->seed, "options"_a = t.options,
+                  "seed"_a = job->seed, "options"_a = t.options, "first_row"_a = t.first_row, "ranks"_a = t.ranks,
                   "stopped"_a = py::cpp_function([job] { return given_up(*job); }));
 }
 
@@ -201,34 +201,27 @@ DeviceId add_python_device(Runtime& runtime, const py::dict& info, const py::obj
 
 // ---- workers
 
-std::string call_for_text(const PyRef& function) {
+template <typename... Arguments>
+std::string call_for_text(const PyRef& function, Arguments... arguments) {
   const py::gil_scoped_acquire lock;
   try {
-    return function.get()().cast<std::string>();
+    return function.get()(arguments...).template cast<std::string>();
   } catch (py::error_already_set& error) {
     raise_as_error(error);
   }
 }
 
-std::unique_ptr<WorkerDevice> make_worker(const DeviceInfo& info, const py::object& start,
-                                          const py::object& last_words) {
+std::unique_ptr<WorkerDevice> make_worker(const DeviceInfo& info, const py::handle& given) {
   WorkerDevice::Process process;
-  process.start = [ref = PyRef(start)] { return call_for_text(ref); };
-  if (!last_words.is_none()) process.last_words = [ref = PyRef(last_words)] { return call_for_text(ref); };
+  process.start = [ref = PyRef(given.attr("start"))] { return call_for_text(ref, 1); };
+  process.last_words = [ref = PyRef(given.attr("last_words"))] { return call_for_text(ref); };
   return std::make_unique<WorkerDevice>(info, std::move(process));
 }
 
-DeviceId add_worker(Runtime& runtime, const py::dict& info, const py::function& start, const py::object& last_words) {
-  auto worker = make_worker(device_info_from(info), start, last_words);
-  const py::gil_scoped_release unlock;
-  return runtime.add_device(std::move(worker));
-}
-
-DeviceId add_workers(Runtime& runtime, const py::dict& info, const py::sequence& workers) {
+DeviceId add_workers(Runtime& runtime, const py::dict& info, const py::sequence& workers, const py::dict&) {
   const DeviceInfo described = device_info_from(info);
   std::vector<std::unique_ptr<Device>> members;
-  for (const py::handle worker : workers)
-    members.push_back(make_worker(described, worker.attr("start"), worker.attr("last_words")));
+  for (const py::handle worker : workers) members.push_back(make_worker(described, worker));
   if (members.empty()) throw Error(ErrorCode::kInvalidArgument, "0 workers; a device needs at least 1");
   const py::gil_scoped_release unlock;
   return runtime.add_device(std::make_unique<PoolDevice>(described, std::move(members)));
@@ -242,15 +235,8 @@ void bind_devices(py::class_<Runtime, std::shared_ptr<Runtime>>& runtime) {
            "Adds a device run by Python code: execute(list of tasks) -> list of results, as in qfw.qpm.plugin, always "
            "on one thread. With patience_s > 0 the process ends itself when a batch that nobody waits for any more "
            "does not end within that time: for worker processes.")
-      .def("add_worker", &add_worker, "info"_a, "start"_a, "last_words"_a = py::none(),
-           "Adds a device served by another process: start() makes it and returns its address; last_words() says how "
-           "one that went away ended. Both are called on a thread of the device. Three fast deaths in a row put the "
-           "device "
-           "into fault for 10 seconds.")
-      .def("add_workers", &add_workers, "info"_a, "workers"_a,
-           "Adds a device served by several processes alike. Each worker has start() and last_words() as for "
-           "add_worker; "
-           "one that is not in use yet is started when those in use have several tasks each.");
+      .def("add_workers", &add_workers, "info"_a, "workers"_a, "policy"_a = py::dict(),
+           "Adds a device served by a pool of instances in other processes; see qfw.qpm.host.DeviceTable.");
 }
 
 }  // namespace qfw::qpm

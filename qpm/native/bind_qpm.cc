@@ -103,6 +103,9 @@ DeviceInfo device_info_from(const py::dict& d) {
   take(d, "outputs", info.outputs);
   take(d, "coupling", info.coupling);
   take(d, "options", info.options);
+  take(d, "max_ranks", info.max_ranks);
+  take(d, "threads", info.threads);
+  take(d, "split_rows", info.split_rows);
   return info;
 }
 
@@ -111,7 +114,8 @@ py::dict device_info_to(const DeviceInfo& i) {
                   "version"_a = i.version, "simulator"_a = i.simulator, "status"_a = status_to(i.status),
                   "status_reason"_a = i.status_reason, "max_qubits"_a = i.max_qubits, "max_shots"_a = i.max_shots,
                   "max_rows"_a = i.max_rows, "capacity"_a = i.capacity, "queued"_a = i.queued, "gates"_a = i.gates,
-                  "outputs"_a = i.outputs, "coupling"_a = i.coupling, "options"_a = i.options);
+                  "outputs"_a = i.outputs, "coupling"_a = i.coupling, "options"_a = i.options,
+                  "instances"_a = i.instances, "max_ranks"_a = i.max_ranks, "threads"_a = i.threads);
 }
 
 }  // namespace qpm

@@ -38,7 +38,7 @@ simenv::Request request_of(const Task& task, uint32_t row, uint64_t seed) {
   r.max_steps = max_steps_of(task);
   r.row = task.bindings.row(row);
   r.shots = task.shots;
-  r.seed = simenv::derive_seed(seed, row);
+  r.seed = simenv::derive_seed(seed, task.first_row + row);
   r.memory = task.outputs & kMemory;
   r.counts = task.outputs & kCounts;
   r.probabilities = task.outputs & kProbabilities;
@@ -130,6 +130,8 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
   info_.max_shots = limits.max_shots;
   info_.max_rows = limits.max_rows;
   info_.capacity = pool.size();
+  info_.threads = pool.size();
+  info_.split_rows = true;
   for (const auto& g : program::gates()) info_.gates.emplace_back(g.name);
   for (const char* op : {"unitary", "controlled", "measure", "reset", "dynamic"}) info_.gates.emplace_back(op);
   info_.options["method"] =

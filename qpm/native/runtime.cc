@@ -125,6 +125,7 @@ std::vector<DeviceInfo> Runtime::devices() const {
   for (DeviceId id = 0; id < devices_.size(); ++id) {
     DeviceInfo info = devices_[id]->info();
     info.id = id;
+    info.instances = devices_[id]->instances();
     info.status = dispatcher_.status(id);
     if (info.status == DeviceStatus::kOnline && dispatcher_.full(id)) info.status = DeviceStatus::kBusy;
     info.status_reason = dispatcher_.status_reason(id);

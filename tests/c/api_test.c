@@ -45,6 +45,7 @@ static void test_devices(void) {
   EXPECT(info && strcmp(info->name, "statevec") == 0);
   EXPECT(info->simulator == 1 && info->status == QPI_DEVICE_ONLINE && info->max_qubits > 10);
   EXPECT(info->num_gates > 20 && info->num_outputs == 6);
+  EXPECT(info->instances == 1 && info->max_ranks == 1 && info->threads >= 1);
   EXPECT(qpi_device_list_get(list, 99) == NULL);
   qpi_device_list_close(list);
 }
@@ -240,6 +241,7 @@ static void test_gradients(void) {
   qpi_result_close(result);
   task.gradient_parameters = second;
   task.num_gradient_parameters = 1;
+  task.ranks = 1;
   EXPECT(qpi_mesh_run(mesh, &task, 1, 10000, &result) == 0);
   EXPECT(qpi_result_gradients(result, 1, &g) == 2 && near(g[0], 0.0) && near(g[1], -1.0));
   qpi_result_close(result);

@@ -116,6 +116,34 @@ def test_a_task_with_its_program(stream: Client) -> None:
     assert w.counts(stream.results(1)[7].rows[0], 2) == found
 
 
+@pytest.mark.parametrize("device", ["statevec", "sample"])
+def test_parts_of_a_task_give_the_bits_of_the_whole(client: Client, device: str) -> None:
+    client.open(1, device)
+
+    def part(number: int, first: int, rows: int) -> task_pb2.Task:
+        bindings = task_pb2.Bindings(rows=rows, columns=1, values=struct.pack(f"<{rows}d", *[0.7] * rows))
+        return task(number, TURN, shots=1000, seed=5, bindings=bindings, first_row=first)
+
+    client.submit(part(1, 0, 7), programs=[TURN])
+    client.submit(part(2, 0, 3), part(3, 3, 4))
+    results = client.results(3)
+    whole, first, second = ([w.counts(row, 1) for row in results[i].rows] for i in (1, 2, 3))
+    assert first + second == whole
+    assert len({str(row) for row in whole}) > 1, "the rows have seeds of their own"
+
+
+def test_more_ranks_than_the_device_has_are_refused(stream: Client) -> None:
+    (device,) = (d for d in stream.welcome.devices if d.name == "statevec")
+    assert (device.instances, device.max_ranks) == (1, 1)
+    assert device.threads > 0
+    stream.submit(task(1, ranks=1), task(2, ranks=2), programs=[BELL])
+    results = stream.results(2)
+    assert not results[1].HasField("failure")
+    assert code_of(results[2].failure) == "UNSUPPORTED"
+    assert "ranks 2" in results[2].failure.message
+    assert "statevec" in results[2].failure.message
+
+
 @pytest.mark.parametrize("piece", [1, 16, 1 << 20])
 def test_a_program_in_pieces(stream: Client, piece: int) -> None:
     stream.put(BELL, piece)

@@ -37,6 +37,9 @@ typedef struct qpi_device_info {
   size_t num_outputs;
   const uint32_t* coupling; /* pairs of qubits; none: all to all */
   size_t num_coupling;      /* of pairs */
+  uint32_t instances;       /* simulators that run for it now, processes or groups of ranks */
+  uint32_t max_ranks;       /* that can simulate one task together */
+  uint32_t threads;         /* that a rank computes with; 0: not known */
 } qpi_device_info;
 
 /* All devices as they are now. */

@@ -58,11 +58,12 @@ typedef struct qpi_task_attr {
   void* context;                       /* comes back untouched with the completion */
   const uint32_t* gradient_parameters; /* indices of parameters, the columns of the gradients; none: all */
   size_t num_gradient_parameters;
+  uint32_t ranks; /* that simulate each row together, at most qpi_device_info.max_ranks; 0: the device chooses */
 } qpi_task_attr;
 #define QPI_TASK_ATTR_INIT                                                                                           \
   {                                                                                                                  \
     sizeof(qpi_task_attr), NULL, NULL, 1, 0, QPI_DEFAULT_SHOTS, QPI_COUNTS, NULL, 0, NULL, 0, NULL, 0.0, 0, NULL, 0, \
-        NULL, NULL, 0                                                                                                \
+        NULL, NULL, 0, 0                                                                                             \
   }
 
 #ifdef __cplusplus

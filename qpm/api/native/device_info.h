@@ -27,6 +27,11 @@ struct DeviceInfo {
   uint32_t max_rows = 0;
   uint32_t capacity = 1;  // tasks at once
   uint32_t queued = 0;
+  uint32_t instances = 1;  // simulators that run for it now, processes or groups of ranks
+  uint32_t max_ranks = 1;  // of one task
+  uint32_t threads = 0;    // that a rank computes with; 0: not known
+  bool split_rows =
+      false;  // rows of a task may run apart: each gives the same whatever runs beside it. Not on the wire
   // Names of the gate table, "unitary", "controlled" (further controls on any gate), "measure", "reset"; empty: not
   // checked.
   std::vector<std::string> gates;

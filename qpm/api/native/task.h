@@ -63,6 +63,9 @@ struct Task {
   std::optional<uint64_t> seed;               // absent: the runtime draws one and reports it
   uint64_t deadline_ns = 0;                   // from its arrival in the runtime; 0: none
   int32_t priority = 0;
+  uint64_t first_row = 0;  // of a part of a task: the number that its first row has in the whole. Rows' seeds are
+                           // derived from (seed, first_row + i), so that parts give the bits of the whole
+  uint32_t ranks = 0;                          // that simulate it together; 0: the device chooses
   std::map<std::string, std::string> options;  // the device's own; unknown ones are refused
 };
 

@@ -1,5 +1,6 @@
 #include "qpm/api/native/wire.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <new>
@@ -124,6 +125,9 @@ void put(const DeviceInfo& i, pb::Device& out) {
   out.set_max_rows(i.max_rows);
   out.set_capacity(i.capacity);
   out.set_queued(i.queued);
+  out.set_instances(i.instances);
+  out.set_max_ranks(i.max_ranks);
+  out.set_threads(i.threads);
   for (const auto& g : i.gates) out.add_gates(g);
   for (const auto& o : i.outputs) out.add_outputs(o);
   for (auto [a, b] : i.coupling) {
@@ -149,6 +153,9 @@ DeviceInfo take(const pb::Device& d) {
   i.max_rows = d.max_rows();
   i.capacity = d.capacity();
   i.queued = d.queued();
+  i.instances = d.instances();
+  i.max_ranks = std::max(1u, d.max_ranks());
+  i.threads = d.threads();
   i.gates.assign(d.gates().begin(), d.gates().end());
   i.outputs.assign(d.outputs().begin(), d.outputs().end());
   for (const auto& c : d.coupling()) i.coupling.emplace_back(c.first(), c.second());
@@ -232,6 +239,8 @@ void put(const qpm::Task& t, uint64_t inline_bytes, pb::Task& out) {
   out.set_priority(t.priority);
   for (const auto& [k, v] : t.options) (*out.mutable_options())[k] = v;
   for (uint32_t p : t.gradient_parameters) out.add_gradient_parameters(p);
+  out.set_first_row(t.first_row);
+  out.set_ranks(t.ranks);
 }
 
 qpm::Failure take(const pb::Task& t, qpm::Task& out) {
@@ -253,6 +262,8 @@ qpm::Failure take(const pb::Task& t, qpm::Task& out) {
   out.priority = t.priority();
   out.options.insert(t.options().begin(), t.options().end());
   out.gradient_parameters.assign(t.gradient_parameters().begin(), t.gradient_parameters().end());
+  out.first_row = t.first_row();
+  out.ranks = t.ranks();
   return {};
 }
 

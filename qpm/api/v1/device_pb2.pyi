@@ -30,7 +30,7 @@ class Coupling(_message.Message):
     def __init__(self, first: _Optional[int] = ..., second: _Optional[int] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("id", "name", "provider", "description", "version", "simulator", "status", "status_reason", "max_qubits", "max_shots", "max_rows", "capacity", "queued", "gates", "outputs", "coupling", "options")
+    __slots__ = ("id", "name", "provider", "description", "version", "simulator", "status", "status_reason", "max_qubits", "max_shots", "max_rows", "capacity", "queued", "gates", "outputs", "coupling", "options", "instances", "max_ranks", "threads")
     class OptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,9 @@ class Device(_message.Message):
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     COUPLING_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    MAX_RANKS_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     provider: str
@@ -72,4 +75,7 @@ class Device(_message.Message):
     outputs: _containers.RepeatedScalarFieldContainer[str]
     coupling: _containers.RepeatedCompositeFieldContainer[Coupling]
     options: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., provider: _Optional[str] = ..., description: _Optional[str] = ..., version: _Optional[str] = ..., simulator: bool = ..., status: _Optional[_Union[DeviceStatus, str]] = ..., status_reason: _Optional[str] = ..., max_qubits: _Optional[int] = ..., max_shots: _Optional[int] = ..., max_rows: _Optional[int] = ..., capacity: _Optional[int] = ..., queued: _Optional[int] = ..., gates: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ..., coupling: _Optional[_Iterable[_Union[Coupling, _Mapping]]] = ..., options: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    instances: int
+    max_ranks: int
+    threads: int
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., provider: _Optional[str] = ..., description: _Optional[str] = ..., version: _Optional[str] = ..., simulator: bool = ..., status: _Optional[_Union[DeviceStatus, str]] = ..., status_reason: _Optional[str] = ..., max_qubits: _Optional[int] = ..., max_shots: _Optional[int] = ..., max_rows: _Optional[int] = ..., capacity: _Optional[int] = ..., queued: _Optional[int] = ..., gates: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ..., coupling: _Optional[_Iterable[_Union[Coupling, _Mapping]]] = ..., options: _Optional[_Mapping[str, str]] = ..., instances: _Optional[int] = ..., max_ranks: _Optional[int] = ..., threads: _Optional[int] = ...) -> None: ...

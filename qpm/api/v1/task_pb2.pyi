@@ -29,7 +29,7 @@ class PauliSum(_message.Message):
     def __init__(self, coefficients: _Optional[_Iterable[float]] = ..., sizes: _Optional[_Iterable[int]] = ..., qubits: _Optional[_Iterable[int]] = ..., paulis: _Optional[bytes] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "stream", "program", "bindings", "shots", "outputs", "probability_qubits", "observables", "seed", "deadline_ns", "priority", "options", "gradient_parameters")
+    __slots__ = ("id", "stream", "program", "bindings", "shots", "outputs", "probability_qubits", "observables", "seed", "deadline_ns", "priority", "options", "gradient_parameters", "first_row", "ranks")
     class OptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,8 @@ class Task(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    RANKS_FIELD_NUMBER: _ClassVar[int]
     id: int
     stream: int
     program: bytes
@@ -63,7 +65,9 @@ class Task(_message.Message):
     priority: int
     options: _containers.ScalarMap[str, str]
     gradient_parameters: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, id: _Optional[int] = ..., stream: _Optional[int] = ..., program: _Optional[bytes] = ..., bindings: _Optional[_Union[Bindings, _Mapping]] = ..., shots: _Optional[int] = ..., outputs: _Optional[int] = ..., probability_qubits: _Optional[_Iterable[int]] = ..., observables: _Optional[_Iterable[_Union[PauliSum, _Mapping]]] = ..., seed: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., priority: _Optional[int] = ..., options: _Optional[_Mapping[str, str]] = ..., gradient_parameters: _Optional[_Iterable[int]] = ...) -> None: ...
+    first_row: int
+    ranks: int
+    def __init__(self, id: _Optional[int] = ..., stream: _Optional[int] = ..., program: _Optional[bytes] = ..., bindings: _Optional[_Union[Bindings, _Mapping]] = ..., shots: _Optional[int] = ..., outputs: _Optional[int] = ..., probability_qubits: _Optional[_Iterable[int]] = ..., observables: _Optional[_Iterable[_Union[PauliSum, _Mapping]]] = ..., seed: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., priority: _Optional[int] = ..., options: _Optional[_Mapping[str, str]] = ..., gradient_parameters: _Optional[_Iterable[int]] = ..., first_row: _Optional[int] = ..., ranks: _Optional[int] = ...) -> None: ...
 
 class Row(_message.Message):
     __slots__ = ("memory", "count_keys", "counts", "probabilities", "statevector", "expectations", "failure", "gradients")

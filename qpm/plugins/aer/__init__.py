@@ -49,6 +49,7 @@ class AerPlugin(Plugin):
                 workers=0,
                 gates=(*(g.name for g in gates()), "controlled", "unitary", "measure", "reset", "dynamic"),
                 options=OPTIONS,
+                split_rows=True,
             )
         ]
 

@@ -85,7 +85,7 @@ class AerExecutor:
             raise Unsupported("only counts and memory exist for a program with measurement or reset in its middle")
         check_memory(task.program.num_qubits, method, str(task.options["precision"]))
         wanted = _wanted(task)
-        seeds = [row_seed(task.seed, row) for row in range(len(task.bindings))]
+        seeds = [row_seed(task.seed, task.first_row + row) for row in range(len(task.bindings))]
         return [Unit(place, row, task, plan, wanted, seed) for row, seed in enumerate(seeds)]
 
     def _plan(self, program: Program, method: str) -> convert.Plan:

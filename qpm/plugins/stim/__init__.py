@@ -32,6 +32,7 @@ class StimPlugin(Plugin):
                     *("controlled", "unitary", "measure", "reset"),
                 ),
                 outputs=("counts", "memory", "expectations"),
+                split_rows=True,
             )
         ]
 

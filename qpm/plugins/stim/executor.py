@@ -75,7 +75,7 @@ def sample(row: Row, task: Task, circuit: stim.Circuit, number: int) -> None:
     last = {i.bits[0]: place for place, i in enumerate(_measurements(task))}
     bits = np.array(sorted(last), dtype=np.intp)
     places = np.array([last[b] for b in sorted(last)], dtype=np.intp)
-    sampler = circuit.compile_sampler(seed=row_seed(task.seed, number))
+    sampler = circuit.compile_sampler(seed=row_seed(task.seed, task.first_row + number))
     kept: list[Bits] = []
     counts: dict[bytes, int] = {}
     for at in range(0, task.shots, SHOTS_AT_ONCE):

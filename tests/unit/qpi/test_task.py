@@ -92,6 +92,8 @@ def test_text_that_does_not_parse_says_where() -> None:
         ({"deadline": 0.0}, "deadline is 0.0"),
         ({"deadline": float("nan")}, "deadline is nan"),
         ({"priority": 1 << 40}, "priority is 1099511627776"),
+        ({"ranks": -1}, "ranks is -1"),
+        ({"ranks": 1 << 32}, "ranks is 4294967296"),
         ({"qubits": (2,), "outputs": ("probabilities",)}, "qubits[0] is 2; the program has 2 qubits"),
         ({"qubits": (1, 1), "outputs": ("probabilities",)}, "qubit 1 is named twice"),
         ({"outputs": ("expectations",)}, "no observables given"),

@@ -70,6 +70,40 @@ TEST_F(RuntimeTest, DrawnSeedIsReportedAndReproduces) {
   EXPECT_EQ(first.rows[0].memory, second.rows.at(0).memory);
 }
 
+TEST_F(RuntimeTest, PartsOfASweepGiveTheBitsOfTheWhole) {
+  Client c(runtime->session());
+  c.session->open_stream(1, std::vector<DeviceId>{kStatevec}, Order::kParallel);
+  const auto part = [&](TaskId id, uint64_t first, uint32_t rows) {
+    Task t = counts_task(id, ghz(4), 500);
+    t.outputs = kMemory;
+    t.seed = 9;
+    t.bindings.rows = rows;
+    t.first_row = first;
+    return c.run(std::move(t));
+  };
+  const Result whole = part(1, 0, 5), first = part(2, 0, 2), second = part(3, 2, 3);
+  ASSERT_EQ(whole.rows.size(), 5u);
+  for (size_t i = 0; i < 5; ++i)
+    EXPECT_EQ(whole.rows[i].memory, i < 2 ? first.rows.at(i).memory : second.rows.at(i - 2).memory);
+  EXPECT_NE(whole.rows[0].memory, whole.rows[1].memory);
+  Task t = counts_task(4, ghz(2));
+  t.first_row = UINT64_MAX;
+  EXPECT_EQ(c.run(std::move(t)).failure.code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(RuntimeTest, RanksThatADeviceDoesNotHaveAreRefused) {
+  Client c(runtime->session());
+  c.session->open_stream(1, std::vector<DeviceId>{kStatevec}, Order::kParallel);
+  Task t = counts_task(1, ghz(2));
+  t.ranks = 1;
+  EXPECT_FALSE(c.run(t).failure);
+  t.ranks = 3;
+  const Failure f = c.run(t).failure;
+  EXPECT_EQ(f.code, ErrorCode::kUnsupported);
+  EXPECT_NE(f.message.find("ranks 3"), std::string::npos) << f.message;
+  EXPECT_EQ(runtime->devices().at(kStatevec).instances, 1u);
+}
+
 TEST_F(RuntimeTest, SweepRowsComeInOrder) {
   Client c(runtime->session());
   c.session->open_stream(1, std::vector<DeviceId>{kStatevec}, Order::kParallel);

@@ -1,7 +1,7 @@
 """Discovery: whatever a plugin does, it harms nobody else."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,9 @@ class Table:
         self.devices.append({"name": name})
         return len(self.devices) - 1
 
-    def add_workers(self, info: dict[str, Any], workers: Sequence[host.Worker]) -> int:
+    def add_workers(
+        self, info: dict[str, Any], workers: Sequence[host.Process], policy: Mapping[str, Any] | None = None
+    ) -> int:
         self.devices.append({**info, "workers": len(workers)})
         return len(self.devices) - 1
 

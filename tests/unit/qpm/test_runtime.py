@@ -218,31 +218,46 @@ def test_status_is_reported_and_kept(runtime: Runtime) -> None:
         runtime.add_python_device(INFO, lambda tasks: [])
 
 
+class Seat:
+    """A process (qfw.qpm.host.Process) that is made by a function."""
+
+    def __init__(self, start: Callable[[int], str]) -> None:
+        self.tls: dict[str, str] = {}
+        self.start = start
+        self.stops = 0
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def last_words(self) -> str:
+        return "sunk"
+
+
 def test_a_worker_is_started_at_the_first_task(runtime: Runtime, private_directories: Path) -> None:
     inner = Runtime(threads=1)
     inner.add_python_device(INFO, lambda tasks: [counts(t) for t in tasks])
     server = inner.serve(f"unix:{private_directories}/w.sock")
     starts: list[int] = []
 
-    def start() -> str:
-        starts.append(1)
+    def start(ranks: int) -> str:
+        starts.append(ranks)
         return str(server.address)
 
-    device = runtime.add_worker({**INFO, "name": "remote"}, start, lambda: "sunk")
+    device = runtime.add_workers({**INFO, "name": "remote"}, [Seat(start)])
     assert not starts and runtime.devices()[device]["name"] == "remote"
     with context(runtime) as ctx:
         for _ in range(2):
             assert ctx.mesh("remote").run(qpi.Task(bell(), shots=4)).counts == {"01": 4}
-    assert len(starts) == 1
+    assert starts == [1]
     server.stop()
     inner.stop()
 
 
 def test_a_worker_that_does_not_start_says_why(runtime: Runtime) -> None:
-    def start() -> str:
+    def start(ranks: int) -> str:
         raise FileNotFoundError("no such simulator")
 
-    runtime.add_worker(INFO, start)
+    runtime.add_workers(INFO, [Seat(start)])
     with context(runtime) as ctx, pytest.raises(DeviceError, match="FileNotFoundError: no such simulator"):
         ctx.mesh("snake").run(qpi.Task(bell(), shots=1))
 

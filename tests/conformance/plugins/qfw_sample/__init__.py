@@ -103,7 +103,7 @@ def _expectation(state: np.ndarray, terms: list[tuple[float, str, list[int]]]) -
 
 
 def _sample(row: Row, task: Task, index: int, probabilities: np.ndarray) -> None:
-    rng = np.random.default_rng([task.seed, index])
+    rng = np.random.default_rng([task.seed, task.first_row + index])
     outcomes = rng.choice(len(probabilities), size=task.shots, p=probabilities / probabilities.sum())
     width = (task.program.num_bits + 7) // 8
     bits = np.zeros((task.shots, width), np.uint8)
