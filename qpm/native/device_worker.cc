@@ -128,7 +128,10 @@ Task WorkerDevice::forwarded(Job& job, TaskId id) const {
   t.outputs = job.work.outputs;
   t.probability_qubits = job.work.probability_qubits;
   t.seed = job.seed;
+  t.gradient_parameters = job.work.gradient_parameters;
   t.options = job.work.options;
+  t.first_row = job.work.first_row;
+  t.ranks = job.work.ranks;
   if (job.deadline) {
     const uint64_t now = now_ns();
     t.deadline_ns = job.deadline > now ? job.deadline - now : 1;
