@@ -82,6 +82,37 @@ def test_no_library_of_the_system_is_needed(bare: Path, tmp_path: Path) -> None:
     assert ours and all("qfw.libs" in name for name in ours), ours
 
 
+TYPED = """
+from qfw import qpi
+
+def use(context: qpi.Context) -> None:
+    builder = qpi.Builder(1, 1)
+    reveal_type(builder.finish())  # of the compiled module
+    task = qpi.Task(builder.finish(), shots=1)
+    reveal_type(context.mesh().run(task))
+    reveal_type(context.mesh().run([task]))
+    reveal_type(context.mesh().run(task).counts)
+    context.mesh(7)
+"""
+
+
+def test_a_type_checker_sees_the_types(bare: Path, tmp_path: Path) -> None:
+    """With its strictest setting, and of the compiled module too."""
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    (tmp_path / "user.py").write_text(TYPED)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", bare / "python", "user.py"]
+    done = subprocess.run(mypy, cwd=tmp_path, env=clean(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.findall(r'Revealed type is "(.*)"', done.stdout) == [
+        "qfw._core.program.Program",
+        "qfw.qpi.result.Result",
+        "list[qfw.qpi.result.Result]",
+        "dict[str, int]",
+    ]
+    (error,) = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert 'No overload variant of "mesh"' in error
+
+
 @pytest.fixture
 def run(bare: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A daemon that the wheel's own script started; what a client needs to find it."""
