@@ -39,3 +39,10 @@ def cluster(possible: None, private_directories: Path) -> Iterator[Cluster]:
     finally:
         cluster_command("down", *options)
     assert not directory.exists()
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A directory for what a job writes, with a short path: sockets may go into it."""
+    with tempfile.TemporaryDirectory(prefix="qfwj-", dir="/tmp") as name:
+        yield Path(name)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,27 +29,20 @@ PY
 """
 
 
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A directory with a short path: sockets go into it."""
-    with tempfile.TemporaryDirectory(prefix="qfws-", dir="/tmp") as name:
-        yield Path(name)
-
-
 def daemons(directory: Path) -> list[int]:
     return [pid for pid, argv in processes().items() if any(str(directory) in word for word in argv)]
 
 
-def test_up_and_down_leave_nothing_and_may_be_repeated(possible: None, directory: Path) -> None:
-    where = ("--dir", str(directory / "cl"))
+def test_up_and_down_leave_nothing_and_may_be_repeated(possible: None, scratch: Path) -> None:
+    where = ("--dir", str(scratch / "cl"))
     assert "2 of 2 nodes ready" in cluster_command("up", "--compute", "1", "--gres-name", "qpu", *where)
     try:
-        mine = daemons(directory)
+        mine = daemons(scratch)
         assert len(mine) == 4  # munged, slurmctld, two slurmd
         assert "2 of 2 nodes ready" in cluster_command("up", "--compute", "1", "--gres-name", "qpu", *where)
-        assert daemons(directory) == mine
-        assert cluster_command("conf", *where).strip() == f"{directory}/cl/slurm.conf"
-        small = Cluster(directory / "cl")
+        assert daemons(scratch) == mine
+        assert cluster_command("conf", *where).strip() == f"{scratch}/cl/slurm.conf"
+        small = Cluster(scratch / "cl")
         name = small.name
         assert "gres:qpu:QC:1" in small.run("srun", "-p", "quantum", "--gres=qpu:QC:1", "bash", "-c",
                                             "squeue -h -O tres-per-node:40 -j $SLURM_JOB_ID")  # fmt: skip
@@ -59,28 +50,28 @@ def test_up_and_down_leave_nothing_and_may_be_repeated(possible: None, directory
             cluster_command("up", "--compute", "3", *where)
     finally:
         cluster_command("down", *where)
-    assert not daemons(directory) and not (directory / "cl").exists()
+    assert not daemons(scratch) and not (scratch / "cl").exists()
     assert not Path("/run/qfw/jobs", name).exists()
     assert "nothing in" in cluster_command("down", *where)
     with pytest.raises(AssertionError, match="no cluster in"):
         cluster_command("conf", *where)
 
 
-def test_down_removes_no_directory_of_others(possible: None, directory: Path) -> None:
-    (directory / "notes.txt").write_text("mine")
+def test_down_removes_no_directory_of_others(possible: None, scratch: Path) -> None:
+    (scratch / "notes.txt").write_text("mine")
     for action in ("up", "down"):
         with pytest.raises(AssertionError, match="holds other things|not a directory of this command"):
-            cluster_command(action, "--dir", str(directory))
-    assert (directory / "notes.txt").read_text() == "mine"
+            cluster_command(action, "--dir", str(scratch))
+    assert (scratch / "notes.txt").read_text() == "mine"
 
 
-def test_the_epilog_ends_what_the_job_recorded_and_slurm_did_not(cluster: Cluster, tmp_path: Path) -> None:
-    job = cluster.batch(ESCAPE, cwd=tmp_path, TMPDIR=str(tmp_path))
+def test_the_epilog_ends_what_the_job_recorded_and_slurm_did_not(cluster: Cluster, scratch: Path) -> None:
+    job = cluster.batch(ESCAPE, cwd=scratch)
     assert job.end() == "COMPLETED", job.text
     words = job.text.split()
     left, other = int(words[1]), int(words[3])
     try:
-        assert left not in processes() and not (tmp_path / "left").exists()
+        assert left not in processes() and not (scratch / "tmp" / "left").exists()
         assert other in processes()  # its start time was another one
         assert not Path("/run/qfw/jobs", cluster.name, job.job_id).exists()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -48,6 +49,7 @@ class Job:
     cluster: Cluster
     job_id: str
     output: Path
+    scratch: Path  # its TMPDIR, and where its runs are
     text: str = field(default="", init=False)
 
     def show(self, key: str) -> str:
@@ -105,11 +107,25 @@ class Cluster:
         """The jobs that have not ended; the leader alone of a heterogeneous one."""
         return {line.partition("+")[0] for line in self.run("squeue", "-h", "-o", "%i").split()}
 
-    def submit(self, script: Path, *options: str, cwd: Path, **changes: str) -> Job:
-        """sbatch; the output goes to `cwd`."""
-        said = self.run("sbatch", "--parsable", f"--output={cwd}/%j.out", *options, str(script), cwd=cwd, **changes)
-        job_id = said.strip().partition(";")[0]
-        return Job(self, job_id, cwd / f"{job_id}.out")
+    def of_user(self, scratch: Path) -> dict[str, str]:
+        """What a user's profile says: everything of a job that is on disk lies in `scratch`."""
+        (scratch / "tmp").mkdir(exist_ok=True)
+        return {
+            "TMPDIR": str(scratch / "tmp"),
+            "QFW_RUN_BASE_DIR": str(scratch / "runs"),
+            "XDG_RUNTIME_DIR": str(scratch / "none"),
+            # Without these every MPI process looks for networks for a second.
+            "OMPI_MCA_pml": "ob1",
+            "OMPI_MCA_btl": "self,sm,tcp",
+            "OMPI_MCA_mtl": "^ofi",
+        }
+
+    def submit(self, script: Path, *options: str, cwd: Path, scratch: Path | None = None, **changes: str) -> Job:
+        """sbatch in the folder `cwd`; what the job leaves goes to the folder `scratch`, by default the same."""
+        scratch = scratch or cwd
+        command = ("sbatch", "--parsable", f"--output={scratch}/%j.out", *options, str(script))
+        job_id = self.run(*command, cwd=cwd, **{**self.of_user(scratch), **changes}).strip().partition(";")[0]
+        return Job(self, job_id, scratch / f"{job_id}.out", scratch)
 
     def batch(self, body: str, *options: str, cwd: Path, **changes: str) -> Job:
         """sbatch of a script that is `body`."""
@@ -118,13 +134,41 @@ class Cluster:
         return self.submit(script, *options, cwd=cwd, **changes)
 
 
+def assert_nothing_left(job: Job) -> None:
+    """No process, no directory, no socket of the job, on any node."""
+
+    def left() -> list[str]:
+        mine = [f"{pid} {' '.join(argv)}" for pid, argv in of_the_job(processes(), job.job_id).items()]
+        run = f"{job.cluster.name}-{job.job_id}"
+        places = [*job.scratch.glob("tmp/*"), *job.scratch.glob("runs/*"), *Path("/tmp").glob(f"qfw-*/{run}*")]
+        registry = Path("/run/qfw/jobs", job.cluster.name, job.job_id)
+        sockets = [line for line in Path("/proc/net/unix").read_text().splitlines() if run in line]
+        return mine + [str(p) for p in (*places, *registry.glob("*"))] + sockets
+
+    found: list[str] = []
+
+    def gone() -> bool:
+        found[:] = left()
+        return not found
+
+    wait_for_list("what a job left to go", gone, found)
+
+
+def wait_for_list(what: str, look: Callable[[], bool], found: list[str]) -> None:
+    """As wait_for, and says what was still found."""
+    try:
+        wait_for(what, look, 15.0)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: " + "; ".join(found)) from None
+
+
 def of_the_job(processes: Mapping[int, Sequence[str]], job_id: str) -> dict[int, Sequence[str]]:
     """Those whose environment says that they belong to the job."""
     found = {}
     for pid, argv in processes.items():
         try:
             environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
+        except OSError:
             continue
         if f"SLURM_JOB_ID={job_id}".encode() in environ:
             found[pid] = argv
@@ -137,8 +181,22 @@ def processes() -> dict[int, list[str]]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             argv = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
+        except OSError:
             continue
         if argv != [""]:
             found[int(path.name)] = argv
     return found
+
+
+def solution(text: str) -> list[tuple[float, float]]:
+    """The table of VQLS: what was found, and the exact value."""
+    rows = re.findall(r"^ +\d+ +(-?[\d.]+) +(-?[\d.]+)$", text, re.MULTILINE)
+    return [(float(found), float(exact)) for found, exact in rows]
+
+
+def assert_solved(text: str) -> None:
+    """The output of VQLS, by a daemon."""
+    found = solution(text)
+    assert len(found) == 8, text
+    assert max(abs(x - exact) for x, exact in found) < 0.02, text
+    assert "embedded" not in text
