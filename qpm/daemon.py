@@ -93,7 +93,7 @@ class Daemon:
             await self._start_fleet()
         self.host.install(discover())
         self._serve_runtime()
-        service = ResourceService(self.runtime, self.run.run_id, __version__, self._stopping.is_set)
+        service = ResourceService(self.runtime, self.run.run_id, __version__, self._stopping.is_set, self._slots)
         resource_pb2_grpc.add_ResourceServicer_to_server(service, self._control)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._control)
         self._control.add_insecure_port(f"unix:{self.control_socket}")
@@ -118,6 +118,9 @@ class Daemon:
         self.fleet.begin(self.runtime, registry)
         self.host = Host(self.runtime, self.runtime_socket.parent, self.run.workers, self.fleet)
         workers_pb2_grpc.add_WorkersServicer_to_server(WorkersService(registry), self._control)
+
+    def _slots(self) -> dict[str, Any] | None:
+        return self.fleet.describe() if self.fleet is not None else None
 
     def _serve_runtime(self) -> None:
         address = f"unix:{self.runtime_socket}"

@@ -372,13 +372,15 @@ class Fleet:
         self._watcher.join()
 
     def describe(self) -> dict[str, Any]:
-        """For people: what carries the instances, nodes, slots."""
+        """The fields of the message Slots."""
+        about = getattr(self.launcher, "about", lambda: f"processes of {self.home.node}")
         with self._lock:
             return {
                 "launcher": self.launcher.name,
+                "about": about(),
                 "generation": self.launcher.generation,
                 "nodes": {n.name: n.slots for n in self._nodes.nodes},
-                "slots": self._nodes.total,
+                "total": self._nodes.total,
                 "free": self._nodes.free,
                 "instances": len(self._running),
             }

@@ -116,6 +116,8 @@ def _setup(args: argparse.Namespace) -> int:
     print(f"qfw run {run.run_id} {'was ready already' if already else 'is ready'}")
     for line in _places(run, allocated):
         print(f"  {line}")
+    for line in _slots_text(run, timeout):
+        print(line)
     print("  devices   " + ", ".join(_device_text(d) for d in devices))
     print(f"  logs      {run.logs}")
     return 0
@@ -166,6 +168,17 @@ def _start_step(run: Run, allocated: allocation.Allocation, args: argparse.Names
 
 def _daemon_options(threads: int, log_level: str, drain: float) -> list[str]:
     return ["--threads", str(threads), "--log-level", log_level, "--drain", str(drain)]
+
+
+def _slots_text(run: Run, timeout: float) -> list[str]:
+    """What carries the instances, and the slots of its nodes; nothing without a launcher."""
+    from qfw.qpm.services.probe import slots
+
+    found = slots(run.endpoint() or {}, run.path, timeout)
+    if not found:
+        return []
+    nodes = ", ".join(f"{name}: {count}" for name, count in found["nodes"].items())
+    return [f"  launcher  {found['about']}", f"  slots     {found['total']} ({nodes}), {found['free']} free"]
 
 
 def _device_text(device: dict[str, str]) -> str:

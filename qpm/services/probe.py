@@ -43,6 +43,25 @@ def probe(endpoint: Mapping[str, Any], directory: Path, timeout: float, way: str
     return [{"name": d.name, "status": status_word(d.status), "reason": d.status_reason} for d in listed.devices]
 
 
+def slots(endpoint: Mapping[str, Any], directory: Path, timeout: float, way: str = "") -> dict[str, Any]:
+    """Where the daemon's instances run: the fields of the message Slots; empty without a launcher.
+
+    Raises Unavailable when it does not answer within `timeout` seconds.
+    """
+    address, channel = control_channel(endpoint, directory, way or os.environ.get("QFW_TRANSPORT", ""))
+    with channel:
+        try:
+            status = resource_pb2_grpc.ResourceStub(channel).Status(
+                resource_pb2.StatusRequest(), timeout=timeout, wait_for_ready=True
+            )
+        except grpc.RpcError as error:
+            raise Unavailable(f"the daemon at {address} does not answer: {error.details()}") from error
+    if not status.HasField("slots"):
+        return {}
+    found = status.slots
+    return {field.name: getattr(found, field.name) for field in found.DESCRIPTOR.fields} | {"nodes": dict(found.nodes)}
+
+
 def control_channel(
     endpoint: Mapping[str, Any], directory: Path, wanted: str, extra: Sequence[tuple[str, int]] = ()
 ) -> tuple[str, Any]:

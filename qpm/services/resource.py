@@ -21,11 +21,19 @@ class Runtime(Protocol):
 
 
 class ResourceService(resource_pb2_grpc.ResourceServicer):
-    def __init__(self, runtime: Runtime, run_id: str, software: str, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        run_id: str,
+        software: str,
+        draining: Callable[[], bool],
+        slots: Callable[[], dict[str, Any] | None] = lambda: None,
+    ) -> None:
         self._runtime = runtime
         self._run_id = run_id
         self._software = software
         self._draining = draining
+        self._slots = slots  # the fields of the message Slots; None: no launcher
         self._started = time.monotonic()
 
     async def ListDevices(
@@ -45,7 +53,9 @@ class ResourceService(resource_pb2_grpc.ResourceServicer):
     async def Status(
         self, request: resource_pb2.StatusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> resource_pb2.StatusResponse:
+        slots = self._slots()
         return resource_pb2.StatusResponse(
+            slots=None if slots is None else resource_pb2.Slots(**slots),
             run_id=self._run_id,
             software=self._software,
             pid=os.getpid(),

@@ -27,7 +27,7 @@ class Place:
 
     node: str
     ranks: int = 1
-    cpus: tuple[int, ...] = ()  # that its ranks are pinned to; empty: not pinned
+    cpus: tuple[int, ...] = ()  # its ranks are pinned to, of those we may use there; empty: not pinned
 
 
 @dataclass(frozen=True)

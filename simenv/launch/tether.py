@@ -67,11 +67,12 @@ def share(cpus: list[int], index: int, ranks: int) -> list[int]:
 
 
 def pin(cpus: list[int]) -> None:
-    """Binds this process; where the node has no such CPUs it says so and runs unbound."""
-    try:
-        os.sched_setaffinity(0, cpus)
-    except OSError as error:
-        print(f"cannot run on the CPUs {cpus}: {error.strerror}; not pinned", file=sys.stderr, flush=True)
+    """Binds this process to CPUs counted among those that it may use; with too few it says so and runs unbound."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if max(cpus) < len(allowed):
+        os.sched_setaffinity(0, [allowed[cpu] for cpu in cpus])
+    else:
+        print(f"cannot run on the CPUs {cpus} of {len(allowed)}; not pinned", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_the_environment_and_the_pinning_reach_the_instance(make: Make) -> None:
     launcher = make()
     cpu = min(os.sched_getaffinity(0))
     code = "import os; print(os.environ['SAMPLE'], sorted(os.sched_getaffinity(0)), flush=True)"
-    instance = launcher.start(spec(launcher, *python(code), cpus=(cpu,), SAMPLE="a b=c"))
+    instance = launcher.start(spec(launcher, *python(code), cpus=(0,), SAMPLE="a b=c"))
     assert instance.wait(PATIENCE)
     assert f"a b=c [{cpu}]" in instance.describe_end()
 

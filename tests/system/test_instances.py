@@ -214,3 +214,11 @@ def test_options_are_checked() -> None:
     assert LaunchOptions("local", warm="2,aer=1").limits("statevec").floor == 2
     assert LaunchOptions("local", warm="2,aer=1").limits("aer").floor == 1
     assert LaunchOptions("local", warm="2").limits("aer").floor == 0
+
+
+def test_setup_says_what_carries_the_instances(capfd: pytest.CaptureFixture[str]) -> None:
+    assert runs.main(["setup", "--run-id", "one", "--launcher", "local", "--slots", "3"]) == 0
+    said = capfd.readouterr().out
+    assert "launcher  processes of" in said and "slots     3 (localhost: 3), 3 free" in said
+    assert runs.main(["setup", "--run-id", "two", "--slots", "3"]) == 1
+    assert "--slots: only with --launcher" in capfd.readouterr().err

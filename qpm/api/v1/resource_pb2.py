@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from qfw.qpm.api.v1 import device_pb2 as qfw_dot_qpm_dot_api_dot_v1_dot_device__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqfw/qpm/api/v1/resource.proto\x12\x0eqfw.qpm.api.v1\x1a\x1bqfw/qpm/api/v1/device.proto\"\x14\n\x12ListDevicesRequest\">\n\x13ListDevicesResponse\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.qfw.qpm.api.v1.Device\"%\n\x15\x44\x65scribeDeviceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x0f\n\rStatusRequest\"\xd4\x01\n\x0eStatusResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x10\n\x08uptime_s\x18\x04 \x01(\x01\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12>\n\x08\x63ounters\x18\x06 \x03(\x0b\x32,.qfw.qpm.api.v1.StatusResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xfc\x01\n\x08Resource\x12V\n\x0bListDevices\x12\".qfw.qpm.api.v1.ListDevicesRequest\x1a#.qfw.qpm.api.v1.ListDevicesResponse\x12O\n\x0e\x44\x65scribeDevice\x12%.qfw.qpm.api.v1.DescribeDeviceRequest\x1a\x16.qfw.qpm.api.v1.Device\x12G\n\x06Status\x12\x1d.qfw.qpm.api.v1.StatusRequest\x1a\x1e.qfw.qpm.api.v1.StatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqfw/qpm/api/v1/resource.proto\x12\x0eqfw.qpm.api.v1\x1a\x1bqfw/qpm/api/v1/device.proto\"\x14\n\x12ListDevicesRequest\">\n\x13ListDevicesResponse\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.qfw.qpm.api.v1.Device\"%\n\x15\x44\x65scribeDeviceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x0f\n\rStatusRequest\"\xfa\x01\n\x0eStatusResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x10\n\x08uptime_s\x18\x04 \x01(\x01\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12>\n\x08\x63ounters\x18\x06 \x03(\x0b\x32,.qfw.qpm.api.v1.StatusResponse.CountersEntry\x12$\n\x05slots\x18\x07 \x01(\x0b\x32\x15.qfw.qpm.api.v1.Slots\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xcb\x01\n\x05Slots\x12\x10\n\x08launcher\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12/\n\x05nodes\x18\x04 \x03(\x0b\x32 .qfw.qpm.api.v1.Slots.NodesEntry\x12\r\n\x05total\x18\x05 \x01(\r\x12\x0c\n\x04\x66ree\x18\x06 \x01(\r\x12\x11\n\tinstances\x18\x07 \x01(\r\x1a,\n\nNodesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x32\xfc\x01\n\x08Resource\x12V\n\x0bListDevices\x12\".qfw.qpm.api.v1.ListDevicesRequest\x1a#.qfw.qpm.api.v1.ListDevicesResponse\x12O\n\x0e\x44\x65scribeDevice\x12%.qfw.qpm.api.v1.DescribeDeviceRequest\x1a\x16.qfw.qpm.api.v1.Device\x12G\n\x06Status\x12\x1d.qfw.qpm.api.v1.StatusRequest\x1a\x1e.qfw.qpm.api.v1.StatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,6 +24,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_STATUSRESPONSE_COUNTERSENTRY']._options = None
   _globals['_STATUSRESPONSE_COUNTERSENTRY']._serialized_options = b'8\001'
+  _globals['_SLOTS_NODESENTRY']._options = None
+  _globals['_SLOTS_NODESENTRY']._serialized_options = b'8\001'
   _globals['_LISTDEVICESREQUEST']._serialized_start=78
   _globals['_LISTDEVICESREQUEST']._serialized_end=98
   _globals['_LISTDEVICESRESPONSE']._serialized_start=100
@@ -33,9 +35,13 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_STATUSREQUEST']._serialized_start=203
   _globals['_STATUSREQUEST']._serialized_end=218
   _globals['_STATUSRESPONSE']._serialized_start=221
-  _globals['_STATUSRESPONSE']._serialized_end=433
-  _globals['_STATUSRESPONSE_COUNTERSENTRY']._serialized_start=386
-  _globals['_STATUSRESPONSE_COUNTERSENTRY']._serialized_end=433
-  _globals['_RESOURCE']._serialized_start=436
-  _globals['_RESOURCE']._serialized_end=688
+  _globals['_STATUSRESPONSE']._serialized_end=471
+  _globals['_STATUSRESPONSE_COUNTERSENTRY']._serialized_start=424
+  _globals['_STATUSRESPONSE_COUNTERSENTRY']._serialized_end=471
+  _globals['_SLOTS']._serialized_start=474
+  _globals['_SLOTS']._serialized_end=677
+  _globals['_SLOTS_NODESENTRY']._serialized_start=633
+  _globals['_SLOTS_NODESENTRY']._serialized_end=677
+  _globals['_RESOURCE']._serialized_start=680
+  _globals['_RESOURCE']._serialized_end=932
 # @@protoc_insertion_point(module_scope)
