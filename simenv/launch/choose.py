@@ -11,7 +11,8 @@ from qfw.simenv.launch import pmix
 from qfw.simenv.launch.launcher import Launcher, Node
 from qfw.simenv.launch.local import LocalLauncher
 from qfw.simenv.launch.prte import PrteLauncher, find_prte
-from qfw.simenv.launch.reach import Reach, inside_slurm
+from qfw.simenv.launch.reach import Reach, Steps, inside_slurm, reach_of
+from qfw.simenv.launch.slurm import SlurmLauncher
 
 NAMES = ("prte", "slurm", "local")  # the best first
 
@@ -22,13 +23,17 @@ def launcher_named(
     name: str, hosts: Sequence[Node], *, reach: Reach | None = None, oversubscribe: bool = False
 ) -> Launcher:
     """The launcher `name` of NAMES over `hosts`, started; "auto" is the first of `choices` that has no reason against.
+    `reach` is found by `reach_of` where it is not given.
 
     Raises InvalidArgument for another name or more hosts than it can use, NotFound and DeviceError as it does.
     """
     if name == "auto":
         name = best(hosts)
     if name == "prte":
-        return PrteLauncher(hosts, reach=reach, oversubscribe=oversubscribe)
+        return PrteLauncher(hosts, reach=reach or reach_of(hosts), oversubscribe=oversubscribe)
+    if name == "slurm":
+        steps = reach or reach_of(hosts)
+        return SlurmLauncher(hosts, steps if isinstance(steps, Steps) else None, oversubscribe=oversubscribe)
     if name == "local":
         if len(hosts) != 1:
             raise InvalidArgument(f"the launcher local is for one host, not {len(hosts)}")

@@ -66,6 +66,12 @@ class Child:
         tail = self.stderr_tail()
         return f"process {self.pid} {how}" + (f"; its last output:\n{tail}" if tail else "")
 
+    def ask(self) -> None:
+        """Sends SIGTERM."""
+        with self._lock:
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+
     def stop(self, grace: float = 2.0) -> None:
         """Ends the child: its input, if that is a pipe, closes; SIGTERM after half the grace; SIGKILL. Idempotent."""
         with self._lock:
@@ -206,18 +212,18 @@ class LocalLauncher:
             self._slots.give(instance.spec)
 
     def _child(self, spec: InstanceSpec) -> Child:
-        env, cpus = {**os.environ, **spec.env}, tuple(cpu for place in spec.places for cpu in place.cpus)
-        if spec.ranks > 1:
-            if self._mpi is None:
-                raise Unsupported(f"instance {spec.name}: {spec.ranks} ranks need mpi4py and an mpiexec: {mpiexec.HOW}")
-            argv = self._mpi.command(
-                spec.ranks, [*tether.before(signal.SIGKILL, ranks=spec.ranks, cpus=cpus), *spec.argv]
-            )
-            return _launch(argv, {**self._mpi.env(), **env})
-        return _launch([*tether.before(0, cpus=cpus), *spec.argv] if cpus else spec.argv, env)
+        env = {**os.environ, **spec.env}
+        places = [(place.ranks, place.cpus) for place in spec.places]
+        if spec.ranks == 1:
+            pinned = [*tether.before(0, places=places), *spec.argv] if spec.places[0].cpus else spec.argv
+            return launch(pinned, env)
+        if self._mpi is None:
+            raise Unsupported(f"instance {spec.name}: {spec.ranks} ranks need mpi4py and an mpiexec: {mpiexec.HOW}")
+        rank = [*tether.before(signal.SIGKILL, places=places), *spec.argv]
+        return launch(self._mpi.command(spec.ranks, rank), {**self._mpi.env(), **env})
 
 
-def _launch(argv: Sequence[str], env: Mapping[str, str]) -> Child:
+def launch(argv: Sequence[str], env: Mapping[str, str], lines: int = TAIL_LINES) -> Child:
     """Starts a child that need not announce itself; keeps the last lines of all that it says."""
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     try:
@@ -226,7 +232,7 @@ def _launch(argv: Sequence[str], env: Mapping[str, str]) -> Child:
         )
     except OSError as error:
         raise DeviceError(f"cannot start {argv[0]}: {error}") from error
-    return Child(process, "", *_drain(process.stdout))
+    return Child(process, "", *_drain(process.stdout, lines))
 
 
 def announce(line: str) -> None:
@@ -240,7 +246,8 @@ def announce(line: str) -> None:
 def describe_status(code: int) -> str:
     """A process's exit status in words."""
     if code >= 0:
-        return f"ended with exit status {code}"
+        name = f" (128 + {signal.Signals(code - 128).name})" if code - 128 in set(signal.Signals) else ""
+        return f"ended with exit status {code}{name}"
     try:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:
@@ -265,8 +272,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _drain(stream: IO[bytes] | None) -> tuple[deque[str], threading.Thread]:
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
+def _drain(stream: IO[bytes] | None, lines: int = TAIL_LINES) -> tuple[deque[str], threading.Thread]:
+    tail: deque[str] = deque(maxlen=lines)
     assert stream is not None
     thread = threading.Thread(target=_keep_tail, args=(stream, tail), name="qfw-stderr", daemon=True)
     thread.start()

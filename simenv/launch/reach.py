@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from qfw.program.errors import InvalidArgument
 from qfw.simenv.launch.launcher import Node
 
 CHECK_SECONDS = 10.0  # for a node to answer
@@ -97,3 +99,37 @@ def answering(reach: Reach, nodes: Sequence[Node]) -> list[Node]:
 def inside_slurm() -> bool:
     """Whether this process runs in a Slurm allocation."""
     return "SLURM_JOB_ID" in os.environ
+
+
+def reach_of(hosts: Sequence[Node], agent: str = "") -> Reach:
+    """How to get to `hosts`: by `agent` where one is named, by steps of the Slurm job that we are in, else only here.
+
+    Raises InvalidArgument for several hosts with neither, or of several components of a heterogeneous job.
+    """
+    if agent:
+        return Agent(agent)
+    names = {node.name for node in hosts}
+    if names <= {"localhost", socket.gethostname()} and not (inside_slurm() and names <= _job_nodes("")):
+        return Here()
+    if not inside_slurm():
+        raise InvalidArgument(f"hosts {', '.join(sorted(names))}: no launch agent is named and this is no Slurm job")
+    size = int(os.environ.get("SLURM_HET_SIZE", "0"))
+    if not size:
+        return Steps()
+    for group in range(size):
+        if names <= _job_nodes(f"_HET_GROUP_{group}"):
+            return Steps(group)
+    raise InvalidArgument(f"hosts {', '.join(sorted(names))} are not of one component of this heterogeneous Slurm job")
+
+
+def _job_nodes(suffix: str) -> set[str]:
+    """The nodes of our Slurm job, or of its component `suffix`."""
+    listed = os.environ.get(f"SLURM_JOB_NODELIST{suffix}", "")
+    if not listed:
+        return set()
+    argv = ["scontrol", "show", "hostnames", listed]
+    try:
+        said = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise InvalidArgument(f"cannot tell the nodes of {listed}: {error}") from error
+    return set(said.stdout.decode().split())

@@ -1,12 +1,12 @@
 """Becomes a command that ends with its parent and runs on given CPUs; what prted, mpiexec and we put before a rank.
 
-    python -I -S tether.py SIGNAL PARENT BASE RANKS CPUS COMMAND...
+    python -I -S tether.py SIGNAL PARENT CPUS COMMAND...
 
 A killed prted or prte leaves its ranks running; the kernel's parent-death signal, here SIGNAL, does not. PARENT is what
 the parent is known by, its number or a part of its program's name, or - for any: a parent that died before the kernel
-was asked for the signal has left us to another, and then there is nothing to become. CPUS, a list
-like 0,1,2 or - for none, is shared out among the RANKS ranks of this job that start at rank BASE: equal, disjoint
-parts, or all of it to each where there are fewer CPUs than ranks. It runs before every rank on every node, so it
+was asked for the signal has left us to another, and then there is nothing to become. CPUS is - or, for every place of
+the job, BASE:RANKS:CPU,CPU,... joined by semicolons: its RANKS ranks from BASE share those CPUs, in equal, disjoint
+parts, or all have all of them where there are fewer CPUs than ranks. It runs before every rank on every node, so it
 imports little and knows nothing of ours.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _RANK_VARIABLES = ("PMIX_RANK", "PMI_RANK", "SLURM_PROCID")  # the first that is there
@@ -22,12 +23,13 @@ _RANK_VARIABLES = ("PMIX_RANK", "PMI_RANK", "SLURM_PROCID")  # the first that is
 
 def main(arguments: list[str]) -> int:
     """Returns only when it failed: otherwise this process has become the command."""
-    number, parent, base, ranks, cpus, *command = arguments
+    number, parent, places, *command = arguments
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if not is_child_of(parent):
         return 1
-    if cpus != "-":
-        pin(share([int(cpu) for cpu in cpus.split(",")], rank() - int(base), int(ranks)))
+    cpus = [] if places == "-" else share(places, rank())
+    if cpus:
+        pin(cpus)
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -36,11 +38,15 @@ def main(arguments: list[str]) -> int:
 
 
 def before(
-    signal: int, parent: str | int = "-", *, base: int = 0, ranks: int = 1, cpus: tuple[int, ...] = ()
+    signal: int, parent: str | int = "-", places: Sequence[tuple[int, tuple[int, ...]]] = (), base: int = 0
 ) -> list[str]:
-    """What to put before a command."""
-    own = [str(int(signal)), str(parent), str(base), str(ranks), ",".join(map(str, cpus)) or "-"]
-    return [sys.executable, "-I", "-S", os.path.abspath(__file__), *own]
+    """What to put before a command; `places` are the ranks and CPUs of each, the first rank of the first is `base`."""
+    texts = []
+    for ranks, cpus in places:
+        texts.append(f"{base}:{ranks}:{','.join(map(str, cpus))}")
+        base += ranks
+    pins = ";".join(texts) if any(cpus for _, cpus in places) else "-"
+    return [sys.executable, "-I", "-S", os.path.abspath(__file__), str(int(signal)), str(parent), pins]
 
 
 def is_child_of(parent: str) -> bool:
@@ -60,10 +66,15 @@ def rank() -> int:
     return int(next((os.environ[name] for name in _RANK_VARIABLES if name in os.environ), "0"))
 
 
-def share(cpus: list[int], index: int, ranks: int) -> list[int]:
-    """The CPUs of rank `index` of the `ranks` that have `cpus` together."""
-    each = len(cpus) // max(1, ranks)
-    return cpus[index * each : (index + 1) * each] if each and 0 <= index < ranks else cpus
+def share(places: str, rank: int) -> list[int]:
+    """The CPUs of a rank; none when it is not to be pinned."""
+    for place in places.split(";"):
+        base, ranks, text = place.split(":")
+        cpus = [int(cpu) for cpu in text.split(",") if cpu]
+        index, each = rank - int(base), len(cpus) // int(ranks)
+        if 0 <= index < int(ranks):
+            return cpus[index * each : (index + 1) * each] if each else cpus
+    return []
 
 
 def pin(cpus: list[int]) -> None:

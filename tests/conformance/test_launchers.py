@@ -1,11 +1,14 @@
 """What every launcher promises, on the launchers that work here.
 
-$QFW_TEST_LAUNCHERS names those to test: inside a Slurm job `slurm` and `prte` are, by the Slurm tests.
+$QFW_TEST_LAUNCHERS names those to test on $QFW_TEST_LAUNCHER_HOST: the Slurm tests run this file inside a job,
+with `slurm prte` on one of its nodes.
 """
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +22,7 @@ from qfw.simenv.launch.launcher import InstanceSpec, Launcher, Node, Place
 
 NAMES = os.environ.get("QFW_TEST_LAUNCHERS", "local prte").split()
 HOST = os.environ.get("QFW_TEST_LAUNCHER_HOST", "localhost")
+SLURM = {name: value for name, value in os.environ.items() if name.startswith("SLURM")}  # conftest.py drops it
 SLOTS = 4
 
 Make = Callable[..., Launcher]
@@ -30,9 +34,12 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     mark = f"QFW_TEST_MARK={tmp_path}"
     with ExitStack() as opened, pytest.MonkeyPatch.context() as patch:
         patch.setenv("QFW_TEST_MARK", str(tmp_path))
-        patch.setenv("TMPDIR", str(scratch := tmp_path / "tmp"))
+        scratch = Path(tempfile.mkdtemp(prefix="qfwt-", dir="/tmp"))  # short: it is not taken otherwise
+        patch.setenv("TMPDIR", str(scratch))
         patch.setattr("tempfile.tempdir", None)
-        scratch.mkdir()
+        if HOST != "localhost":
+            for name, value in SLURM.items():
+                patch.setenv(name, value)
 
         def start(**options: bool) -> Launcher:
             launcher = launcher_named(request.param, [Node(HOST, SLOTS)], **options)
@@ -42,7 +49,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         yield start
         opened.close()
         eventually(lambda: not carrying(mark), "no process is left")
-        left = [path for path in scratch.iterdir() if path.is_dir() and path.name.startswith(("prte", "qfw-", "pmix"))]
+        left = [path.name for path in scratch.iterdir() if path.name.startswith(("prte", "qfw-", "pmix"))]
+        shutil.rmtree(scratch)
         assert left == []
 
 
