@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["best_simd_level", "bytes_available", "simd_levels", "simulate", "usable_cpus"]
+__all__ = ["best_simd_level", "bytes_available", "derive_seed", "simd_levels", "simulate", "usable_cpus"]
 
 PauliTerms = Sequence[tuple[float, str, Sequence[int]]]
 
@@ -47,6 +47,11 @@ def bytes_available() -> int:
     return int(_core.simenv.bytes_available())
 
 
+def derive_seed(seed: int, part: int) -> int:
+    """The seed of one part of a seeded whole, such as a row of a task."""
+    return int(_core.simenv.derive_seed(seed, part))
+
+
 def simulate(
     program: _HasBytes,
     *,
@@ -80,8 +85,7 @@ def simulate(
     ResourceExhausted, LimitExceeded, InvalidProgram (division by zero while it runs, and the like).
     """
     sums = [list(o.terms if isinstance(o, _HasTerms) else o) for o in observables]
-    result: dict[str, NDArray[Any]] = _core.simenv.simulate(
-        program.bytes,
+    return _core.simenv.Simulator(program.bytes, simd=simd, rank_bits=0).run(
         row=[float(value) for value in row],
         shots=shots,
         seed=seed,
@@ -96,6 +100,4 @@ def simulate(
         precision=precision,
         max_steps=max_steps,
         threads=threads,
-        simd=simd,
     )
-    return result

@@ -9,13 +9,6 @@ namespace qfw::simenv {
 
 namespace {
 
-uint64_t deposit(uint64_t bits, uint64_t mask) {  // the low bits of `bits` at the set positions of `mask`, in order
-  uint64_t out = 0;
-  for (; mask != 0; mask &= mask - 1, bits >>= 1)
-    if (bits & 1) out |= mask & (0 - mask);
-  return out;
-}
-
 void scale(double* by, const double* c) {
   const double re = by[0] * c[0] - by[1] * c[1];
   by[1] = by[0] * c[1] + by[1] * c[0];
@@ -23,6 +16,13 @@ void scale(double* by, const double* c) {
 }
 
 }  // namespace
+
+uint64_t deposit(uint64_t bits, uint64_t mask) noexcept {
+  uint64_t out = 0;
+  for (; mask != 0; mask &= mask - 1, bits >>= 1)
+    if (bits & 1) out |= mask & (0 - mask);
+  return out;
+}
 
 Cut::Cut(const Window& window, unsigned qubits) : width(static_cast<unsigned>(window.locals.size())) {
   uint64_t locals = 0;

@@ -36,6 +36,9 @@ struct Cut {
   uint64_t high_ = 0, outside_ = 0;
 };
 
+// The low bits of `bits` at the set positions of `mask`, in order.
+uint64_t deposit(uint64_t bits, uint64_t mask) noexcept;
+
 std::byte* scratch(size_t bytes);  // of this thread, kept for the next block
 
 // What a layer does to the block at `base` of a window: its terms with the bits outside filled in.

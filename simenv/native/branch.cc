@@ -21,7 +21,8 @@ class ShotFollower : public Follower {
   void end(Branch& branch) override {
     const Records& records = branch.records;
     if (records.size() == 1) {
-      return sample(*branch.state, branch.finals, records.shots(0), records.seed(0), records.key(0), tally_, stop_);
+      sample(*branch.state, branch.finals, records.shots(0), records.seed(0), records.key(0), tally_, stop_);
+      return;
     }
     if (!branch.finals.empty()) return deal(branch);
     for (size_t i = 0; i < records.size(); ++i) tally_.add(records.key(i), records.shots(i));
@@ -36,7 +37,7 @@ class ShotFollower : public Follower {
     for (const FinalBit& f : branch.finals) others[f.bit / 64] &= ~(uint64_t{1} << f.bit % 64);
     Tally drawn(flow_.bits);
     Outcome out;
-    sample(*branch.state, branch.finals, records.total(), records.seed(0), key.data(), drawn, stop_);
+    if (!sample(*branch.state, branch.finals, records.total(), records.seed(0), key.data(), drawn, stop_)) return;
     drawn.finish(records.seed(0), true, false, stop_, out);
     const uint8_t* bits = out.memory.data();
     for (size_t i = 0; i < records.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "simenv/native/liveness.h"
+#include "simenv/native/window.h"
 
 namespace qfw::simenv {
 
@@ -24,7 +25,8 @@ bool follows_variables(const Instruction& in) {
 
 class FlowMaker {
  public:
-  explicit FlowMaker(const Program& program) : program_(program), liveness_(find_liveness(program)) {
+  FlowMaker(const Program& program, bool windows)
+      : program_(program), windows_(windows), liveness_(find_liveness(program)) {
     flow_.qubits = program.num_qubits();
     flow_.bits = program.num_bits();
   }
@@ -147,12 +149,14 @@ class FlowMaker {
       run->angles.push_back(std::move(angles));
       in.angles = run->angles.back();
     }
-    run->plan = make_plan(flow_.qubits, run->gates);
+    run->plan = fused_plan(flow_.qubits, run->gates);
+    if (windows_) make_windows(run->plan, default_block_bits(flow_.qubits));
     flow_.steps.push_back({StepKind::kGates, false, 0, static_cast<uint32_t>(flow_.runs.size()), nullptr});
     flow_.runs.push_back(std::move(run));
   }
 
   const Program& program_;
+  const bool windows_;
   const Liveness liveness_;
   Flow flow_;
   std::vector<bool> late_;                    // of the block's instructions; empty: none
@@ -163,6 +167,6 @@ class FlowMaker {
 
 }  // namespace
 
-Flow make_flow(const Program& program) { return FlowMaker(program).make(); }
+Flow make_flow(const Program& program, bool windows) { return FlowMaker(program, windows).make(); }
 
 }  // namespace qfw::simenv

@@ -55,6 +55,7 @@ struct Flow {
   std::vector<Meeting> meetings;
 };
 
-Flow make_flow(const program::Program& program);
+// `windows`: of the runs; without, their plans are only fused.
+Flow make_flow(const program::Program& program, bool windows = true);
 
 }  // namespace qfw::simenv

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "simenv/native/compute.h"
+#include "simenv/native/distribute.h"
 
 namespace qfw::simenv {
 
@@ -13,6 +14,8 @@ using program::Op;
 using program::Terminator;
 
 namespace {
+
+constexpr size_t kMostPlans = 1024;  // for slices, that are kept
 
 // Outcomes of less probability than `rare` are not followed for exact values, as long as they are at most `lost`
 // together; amplitudes of states that are the same differ by at most `same`.
@@ -68,7 +71,7 @@ Branch Follower::first_branch(uint64_t shots, uint64_t seed) {
   branch.records.add(std::vector<uint64_t>(words, 0).data(), seed, shots);
   branch.step = flow_.blocks[0].first;
   branch.state = new_state();
-  branch.state->start(1.0);
+  branch.state->start(1.0, request_.comm == nullptr ? Layout() : Layout::straight(flow_.qubits));
   charge(branch);
   return branch;
 }
@@ -154,20 +157,30 @@ bool Follower::next_block(Branch& branch) {
 }
 
 void Follower::apply(Branch& branch, const GateRun& run, uint32_t at) {
+  const Plan& plan = plan_of(run, at, branch.state->layout());
   if (!run.variables.empty()) {
     check_finite(branch, run);
     variable_row_.assign(request_.row.begin(), request_.row.end());
     for (const uint64_t v : branch.variables) variable_row_.push_back(std::bit_cast<double>(v));
-    row_.resize(run.plan.row_doubles);
-    run.plan.evaluate(variable_row_, row_.data());
-    return branch.state->apply(run.plan, 0, row_.data(), stop_);
+    row_.resize(plan.row_doubles);
+    plan.evaluate(variable_row_, row_.data());
+    return branch.state->apply(plan, 0, row_.data(), stop_);
   }
   std::vector<double>& row = rows_[at];
   if (row.empty()) {
-    row.resize(run.plan.row_doubles);
-    run.plan.evaluate(request_.row, row.data());
+    row.resize(plan.row_doubles);
+    plan.evaluate(request_.row, row.data());
   }
-  branch.state->apply(run.plan, 0, row.data(), stop_);
+  branch.state->apply(plan, 0, row.data(), stop_);
+}
+
+// What ranks do depends on the layout that they begin with.
+const Plan& Follower::plan_of(const GateRun& run, uint32_t at, const Layout& layout) {
+  if (request_.comm == nullptr) return run.plan;
+  if (slice_plans_.size() > kMostPlans) slice_plans_.clear();
+  auto& plan = slice_plans_[{at, layout}];
+  if (!plan) plan = std::make_unique<const Plan>(distribute(run.plan, request_.comm->rank_bits(), &layout));
+  return *plan;
 }
 
 void Follower::classical(Branch& branch, const program::Instruction& instruction) const {
@@ -291,6 +304,7 @@ bool Follower::joins(Branch& waiting, Branch& arriving) {
   const auto same = [](const FinalBit& x, const FinalBit& y) { return x.qubit == y.qubit && x.bit == y.bit; };
   if (!std::equal(waiting.finals.begin(), waiting.finals.end(), arriving.finals.begin(), arriving.finals.end(), same))
     return false;
+  arriving.state->arrange(waiting.state->layout(), stop_);
   if (!waiting.state->same_up_to_phase(*arriving.state, tolerance_of(request_).same)) return false;
   if (!exact_) waiting.records.add_all(arriving.records);
   waiting.weight += arriving.weight;
@@ -322,7 +336,10 @@ void Follower::simulate_again(Branch& branch) {
 // ---- states
 
 std::unique_ptr<State> Follower::new_state() {
-  if (spares_.empty()) return std::make_unique<State>(kernels_, flow_.qubits, pool_, false, stop_);
+  if (spares_.empty()) {
+    const unsigned rank_bits = request_.comm == nullptr ? 0 : request_.comm->rank_bits();
+    return std::make_unique<State>(kernels_, flow_.qubits - rank_bits, pool_, false, stop_, request_.comm);
+  }
   auto state = std::move(spares_.back());
   spares_.pop_back();
   return state;

@@ -58,6 +58,7 @@ class Follower {
   bool next_block(Branch& branch);  // whether there is one
   void charge(Branch& branch) const;
   void apply(Branch& branch, const GateRun& run, uint32_t at);
+  const Plan& plan_of(const GateRun& run, uint32_t at, const Layout& layout);
   void classical(Branch& branch, const program::Instruction& instruction) const;
   bool measure(Branch& branch, const Step& step, Mode mode);  // false: too rare to go on
   void finish(Branch& branch, Halt halt);
@@ -83,6 +84,7 @@ class Follower {
   size_t num_waiting_ = 0;
   std::vector<Branch> deep_;  // the last one is the deepest
   std::vector<std::unique_ptr<State>> spares_;
+  std::map<std::pair<uint32_t, Layout>, std::unique_ptr<const Plan>> slice_plans_;  // by run
   std::vector<std::vector<double>> rows_;   // of the gate runs that follow no variable
   std::vector<double> row_, variable_row_;  // of the run at hand; parameters and variables
 };

@@ -50,8 +50,9 @@ GradientPlan::GradientPlan(const Plan& plan) : plan_(plan), adjoint_constants_(p
   for (const PlanOp& op : plan.terms) term_sites_.push_back(site_of(op, recipe_at, product_at));
   uint64_t touched = 0;
   for (const Window& window : plan.windows) {
+    if (window.exchange != kNowhere) touched = plan.exchanges[window.exchange].moved(touched);
     touched_.push_back(touched);
-    touched |= window.locals.empty() ? ~uint64_t{0} : window.targets;
+    touched = window.touched(touched, plan.qubits);
   }
 }
 
@@ -110,6 +111,9 @@ class BackwardSweep {
       const size_t width = sums.size() / lambdas.size();
       for (size_t k = 0; k < lambdas.size(); ++k)
         collect(plan_.windows[w], sums.data() + k * width, out + k * columns_);
+      if (plan_.windows[w].exchange == kNowhere) continue;  // else back, which is the same exchange
+      state.exchange(plan_.exchanges[plan_.windows[w].exchange]);
+      for (State* lambda : lambdas) lambda->exchange(plan_.exchanges[plan_.windows[w].exchange]);
     }
   }
 
@@ -233,13 +237,14 @@ class BackwardSweep {
   // Undoes a window; returns its sums, one line for each lambda.
   std::vector<double> undo(size_t w, State& state, std::span<State* const> lambdas, const Stop& stop) const {
     const Window& window = plan_.windows[w];
+    if (state.comm() != nullptr) state.comm()->all_gather({});  // throws when the run is to stop
     const size_t width = widths_[w], line = width * lambdas.size();
     if (window.locals.empty()) {
       std::vector<double> sums(line, 0.0);
       std::vector<void*> at;
       for (State* lambda : lambdas) at.push_back(lambda->at(0));
-      undo_block(state.kernels(), window, {state.at(0), at.data(), at.size(), state.bits(), 0, sums.data(), width},
-                 stop);
+      undo_block(state.kernels(), window,
+                 {state.at(0), at.data(), at.size(), state.bits(), state.offset(), sums.data(), width}, stop);
       return sums;
     }
     const Cut cut(window, state.qubits());
@@ -248,7 +253,7 @@ class BackwardSweep {
     state.for_blocks(chunks, [&](size_t c) {
       for (size_t b = c * each; b < (c + 1) * each; ++b) {
         stop.check();
-        const uint64_t base = cut.base(b);
+        const uint64_t base = state.offset() | cut.base(b);
         // Where the state was zero before the window it is so at all earlier times, and lambda is not needed there.
         if ((base & ~g_.touched_[w]) == 0)
           undo_cut(cut, window, base, state, lambdas, parts.data() + c * line, width, stop);
@@ -263,16 +268,17 @@ class BackwardSweep {
   void undo_cut(const Cut& cut, const Window& window, uint64_t base, State& state, std::span<State* const> lambdas,
                 double* sums, size_t width, const Stop& stop) const {
     const size_t each = state.bytes_each(), block = each << cut.width;
+    const uint64_t begin = base & (state.size() - 1);
     std::byte* memory = scratch((1 + lambdas.size()) * block);
     std::vector<void*> at(1 + lambdas.size());
     for (size_t k = 0; k <= lambdas.size(); ++k) {
-      void* from = (k == 0 ? state : *lambdas[k - 1]).at(base);
+      void* from = (k == 0 ? state : *lambdas[k - 1]).at(begin);
       at[k] = cut.whole(from) ? from : memory + k * block;
       if (at[k] != from) cut.gather(from, at[k], each);
     }
     undo_block(state.kernels(), window, {at[0], &at[1], lambdas.size(), cut.width, base, sums, width}, stop);
     for (size_t k = 0; k <= lambdas.size(); ++k) {
-      void* to = (k == 0 ? state : *lambdas[k - 1]).at(base);
+      void* to = (k == 0 ? state : *lambdas[k - 1]).at(begin);
       if (at[k] != to) cut.scatter(at[k], to, each);
     }
   }
@@ -421,17 +427,19 @@ std::vector<double> gradients(const GradientPlan& plan, std::span<const double> 
   std::vector<State*> lambdas;
   for (size_t first = 0; first < observables.size(); first += batch) {
     if (first != 0) {  // the last batch took the state back to its start
-      state.start({values[0], values[1]});
+      state.start({values[0], values[1]}, plan.plan().from);
       state.apply(plan.plan(), 0, values, stop);
     }
     const size_t count = std::min(batch, observables.size() - first);
     while (states.size() < count) {
-      states.push_back(std::make_unique<State>(state.kernels(), state.qubits(), state.pool(), false, stop));
+      states.push_back(
+          std::make_unique<State>(state.kernels(), state.qubits(), state.pool(), false, stop, state.comm()));
       lambdas.push_back(states.back().get());
     }
     for (size_t k = 0; k < count; ++k) apply_sum(observables[first + k], state, *lambdas[k], stop);
     sweep.run(state, {lambdas.data(), count}, out.data() + first * sweep.columns(), stop);
   }
+  if (state.comm() != nullptr && !out.empty()) return sum_over(*state.comm(), out);
   return out;
 }
 

@@ -49,9 +49,10 @@ struct Kernels {
   double (*norm)(const void* data, size_t first, size_t count, uint64_t mask);
   // out[i] = |amplitude(first + i)|^2
   void (*norms)(const void* data, size_t first, size_t count, double* out);
-  // out[i] = conj(amplitude(j ^ flip)) * amplitude(j), j = first + i: real parts, or imaginary parts. `flip` may reach
-  // anywhere in the state.
-  void (*overlaps)(const void* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out);
+  // out[i] = conj(left[j ^ flip]) * right[j], j = first + i: real parts, or imaginary parts. `flip` may reach anywhere
+  // in `left`.
+  void (*overlaps)(const void* left, const void* right, size_t first, size_t count, uint64_t flip, bool imaginary,
+                   double* out);
   // Sum over j in [first, first + count), j without the highest bit of `flip`, of (-1)^popcount(j & z) times the real
   // (or imaginary) part of conj(amplitude(j ^ flip)) * amplitude(j).
   double (*signed_sum)(const void* data, size_t first, size_t count, uint64_t flip, uint64_t z, bool imaginary);

@@ -294,20 +294,22 @@ void norms(const void* data, size_t first, size_t count, double* out) {
   }
 }
 
-// conj(the amplitude of group h, its lanes permuted by X) times that of group g: real or imaginary parts.
+// conj(the amplitudes of group h on the left, their lanes permuted by X) times those of group g on the right: real or
+// imaginary parts.
 template <unsigned X>
-inline Vec overlap(const Real* data, uint64_t g, uint64_t h, bool imaginary) {
-  const Real *p = data + 2 * kLanes * g, *q = data + 2 * kLanes * h;
+inline Vec overlap(const Real* right, uint64_t g, const Real* left, uint64_t h, bool imaginary) {
+  const Real *p = right + 2 * kLanes * g, *q = left + 2 * kLanes * h;
   const Vec r = load(p), i = load(p + kLanes), s = permute<X>(load(q)), t = permute<X>(load(q + kLanes));
   return imaginary ? s * i - t * r : s * r + t * i;
 }
 
-void overlaps(const void* data, size_t first, size_t count, uint64_t flip, bool imaginary, double* out) {
+void overlaps(const void* left, const void* right, size_t first, size_t count, uint64_t flip, bool imaginary,
+              double* out) {
   const uint64_t other = flip >> kLaneBits;
   with_lanes(static_cast<unsigned>(flip & kLaneMask), [&]<unsigned X>() {
     double* to = out;
     for (size_t g = first >> kLaneBits, end = (first + count) >> kLaneBits; g < end; ++g, to += kLanes)
-      store_wide(to, widen(overlap<X>(reals(data), g, g ^ other, imaginary)));
+      store_wide(to, widen(overlap<X>(reals(right), g, reals(left), g ^ other, imaginary)));
   });
 }
 
@@ -328,7 +330,7 @@ double signed_sum_lanes(const Real* data, size_t first, size_t count, uint64_t f
     Vec part{};
     for (; g < stop; ++g) {
       const Vec sign = broadcast(__builtin_parityll(g & z_groups) ? -1.0 : 1.0);
-      part = part + sign * overlap<X>(data, g, g ^ other, imaginary);
+      part = part + sign * overlap<X>(data, g, data, g ^ other, imaginary);
     }
     sum = sum + widen(part);
   }

@@ -6,11 +6,11 @@ namespace qfw::simenv {
 
 namespace {
 
-Term term_of(const program::PauliTerm& from) {
+Term term_of(const program::PauliTerm& from, const Layout& layout) {
   Term term;
   unsigned y = 0;
   for (const auto& f : from.factors) {
-    const uint64_t bit = uint64_t{1} << f.qubit;
+    const uint64_t bit = uint64_t{1} << layout.position(f.qubit);
     if (f.pauli != program::Pauli::kZ) term.x |= bit;
     if (f.pauli != program::Pauli::kX) term.z |= bit;
     if (f.pauli == program::Pauli::kY) ++y;
@@ -23,13 +23,13 @@ Term term_of(const program::PauliTerm& from) {
 
 }  // namespace
 
-Terms::Terms(const program::PauliSum& sum) {
+Terms::Terms(const program::PauliSum& sum, const Layout& layout) {
   sorted.reserve(sum.terms.size());
   for (const auto& t : sum.terms) {
     if (t.factors.empty()) {
       identity += t.coefficient;
     } else {
-      sorted.push_back(term_of(t));
+      sorted.push_back(term_of(t, layout));
     }
   }
   std::sort(sorted.begin(), sorted.end(),

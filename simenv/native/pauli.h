@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "program/native/observable.h"
+#include "simenv/native/layout.h"
 
 namespace qfw::simenv {
 
@@ -25,7 +26,8 @@ struct Terms {
   double identity = 0.0;     // the coefficient of the identity
   std::vector<Term> sorted;  // the others; those of one group stand together
 
-  explicit Terms(const program::PauliSum& sum);
+  // Masks of positions in `layout`.
+  explicit Terms(const program::PauliSum& sum, const Layout& layout = {});
 };
 
 // Calls body(terms) for each group of a sorted range.

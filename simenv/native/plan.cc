@@ -262,23 +262,34 @@ void Plan::evaluate(std::span<const double> row, double* pool) const {
   for (const Product& product : products) multiply(*this, product, pool, pool + product.at);
 }
 
+uint64_t Exchange::moved(uint64_t mask) const noexcept {
+  for (const auto& [p, q] : pairs)
+    if ((mask >> p & 1) != (mask >> q & 1)) mask ^= uint64_t{1} << p | uint64_t{1} << q;
+  return mask;
+}
+
 namespace {
 
-Plan finished(Plan plan, unsigned block_bits) {
+Plan fused(Plan plan) {
   if (plan.qubits >= kFuseQubits) fuse(plan);
-  make_windows(plan, block_bits != 0 ? block_bits : default_block_bits(plan.qubits));
   return plan;
 }
 
 }  // namespace
 
-Plan make_plan(const program::Program& program, unsigned block_bits) {
-  Planner planner(program.num_qubits(), program.num_bits(), program.global_phase(), program.instructions());
-  return finished(planner.make(), block_bits);
+Plan fused_plan(const program::Program& program) {
+  return fused(
+      Planner(program.num_qubits(), program.num_bits(), program.global_phase(), program.instructions()).make());
 }
 
-Plan make_plan(unsigned qubits, std::span<const Instruction> gates) {
-  return finished(Planner(qubits, 0, 0.0, gates).make(), 0);
+Plan fused_plan(unsigned qubits, std::span<const Instruction> gates) {
+  return fused(Planner(qubits, 0, 0.0, gates).make());
+}
+
+Plan make_plan(const program::Program& program, unsigned block_bits) {
+  Plan plan = fused_plan(program);
+  make_windows(plan, block_bits != 0 ? block_bits : default_block_bits(plan.qubits));
+  return plan;
 }
 
 }  // namespace qfw::simenv

@@ -5,10 +5,12 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "program/native/program.h"
 #include "simenv/native/kernels.h"
+#include "simenv/native/layout.h"
 
 namespace qfw::simenv {
 
@@ -84,8 +86,21 @@ struct FinalBit {  // read from the final state
 // one block of 2^locals.size() amplitudes after the other; their bit positions are indices into `locals`.
 struct Window {
   uint32_t first = 0, last = 0;
-  uint64_t targets = 0;         // qubits acted on otherwise than by phases and controls
-  std::vector<uint8_t> locals;  // ascending qubits; empty: all, in order
+  uint64_t targets = 0;          // qubits acted on otherwise than by phases and controls
+  std::vector<uint8_t> locals;   // ascending qubits; empty: all, in order
+  uint32_t exchange = kNowhere;  // in Plan::exchanges: what ranks do before it
+
+  // Qubits that may read 1 afterwards, in a state or slice of so many qubits; elsewhere every amplitude is zero.
+  uint64_t touched(uint64_t before, unsigned qubits) const noexcept {
+    return before | (locals.empty() ? (uint64_t{1} << qubits) - 1 : targets);
+  }
+};
+
+// Between ranks: the qubits at positions of the slice change places with those at bits of the rank (see Layout).
+struct Exchange {
+  std::vector<std::pair<uint8_t, uint8_t>> pairs;
+
+  uint64_t moved(uint64_t mask) const noexcept;  // a mask of positions, afterwards
 };
 
 struct Segment {  // what lies between two events
@@ -111,6 +126,12 @@ struct Plan {
   std::vector<FinalBit> final_bits;
   bool has_reset = false;  // one that is not on a fresh qubit
 
+  // Of a plan for a slice of a state that 2^rank_bits ranks share (simenv/native/distribute): `qubits` is the slice's
+  // width, and the operations act on positions.
+  unsigned rank_bits = 0;
+  std::vector<Exchange> exchanges;
+  Layout from, to;
+
   void evaluate(std::span<const double> row, double* pool) const;  // fills row_doubles doubles
 
   uint32_t room(uint32_t doubles) {  // in the row's pool
@@ -126,8 +147,10 @@ struct Plan {
   }
 };
 
-// `block_bits`: blocks of a window, in qubits. 0: as fits the number of qubits.
+// Without windows. The second form: `gates` are what the plan points into.
+Plan fused_plan(const program::Program& program);
+Plan fused_plan(unsigned qubits, std::span<const program::Instruction> gates);
+// With them. `block_bits`: blocks of a window, in qubits. 0: as fits the number of qubits.
 Plan make_plan(const program::Program& program, unsigned block_bits = 0);
-Plan make_plan(unsigned qubits, std::span<const program::Instruction> gates);  // which the plan points into
 
 }  // namespace qfw::simenv

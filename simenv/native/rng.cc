@@ -96,6 +96,9 @@ uint64_t binomial_by_rejection(Random& random, uint64_t trials, double p) noexce
 }  // namespace
 
 uint64_t Random::binomial(uint64_t n, double p) noexcept {
+  // To a grid, so that rounding in what p was summed from (other machine levels, other numbers of ranks) changes
+  // nothing where p is 1/2 or another round number.
+  p = std::nearbyint(p * 0x1p44) * 0x1p-44;
   if (n == 0 || !(p > 0.0)) return 0;
   if (p >= 1.0) return n;
   if (p > 0.5) return n - binomial(n, 1.0 - p);

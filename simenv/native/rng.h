@@ -19,10 +19,11 @@ class Random {
   Random(uint64_t key, Purpose purpose) noexcept
       : key_{static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)}, purpose_(purpose) {}
 
-  uint64_t next() noexcept;                          // 64 uniform bits
-  double uniform() noexcept;                         // in (0, 1), 52 bits, never 0 or 1
-  uint64_t below(uint64_t bound) noexcept;           // uniform in [0, bound), exactly; bound > 0
-  uint64_t binomial(uint64_t n, double p) noexcept;  // successes in n trials of probability p
+  uint64_t next() noexcept;                 // 64 uniform bits
+  double uniform() noexcept;                // in (0, 1), 52 bits, never 0 or 1
+  uint64_t below(uint64_t bound) noexcept;  // uniform in [0, bound), exactly; bound > 0
+  uint64_t binomial(uint64_t n,
+                    double p) noexcept;  // successes in n trials of probability p, which is rounded to 2^-44
 
  private:
   std::array<uint32_t, 2> key_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 namespace qfw::simenv {
@@ -127,44 +128,68 @@ void sample_multinomial(const double* weights, size_t count, uint64_t shots, Ran
   }
 }
 
+void collect_hits(Comm& comm, const std::vector<std::vector<Hit>>& hits, KeyWriter& keys) {
+  std::vector<Hit> mine;
+  for (const auto& block : hits) mine.insert(mine.end(), block.begin(), block.end());
+  collect(comm, std::as_bytes(std::span(mine)), sizeof(Hit), [&](unsigned, size_t, std::span<const std::byte> piece) {
+    for (size_t at = 0; at < piece.size(); at += sizeof(Hit)) {
+      Hit hit;
+      std::memcpy(&hit, piece.data() + at, sizeof hit);
+      keys.add(hit.index, hit.count);
+    }
+  });
+}
+
 }  // namespace
 
-void sample(const State& state, std::span<const FinalBit> bits, uint64_t shots, uint64_t seed, const uint64_t* key,
+bool sample(State& state, std::span<const FinalBit> bits, uint64_t shots, uint64_t seed, const uint64_t* key,
             Tally& tally, const Stop& stop) {
+  Comm* comm = state.comm();
+  const bool root = comm == nullptr || comm->root();
   KeyWriter keys(bits, key, tally);
   if (bits.empty()) {
     keys.add(0, shots);
-    return;
+    return root;
   }
+  state.straighten(stop);
   const Kernels& k = state.kernels();
   Random random(seed, Purpose::kShots);
-  if (state.qubits() <= 8 && state.size() <= shots / 4) {
-    double weights[256];
-    k.norms(state.at(0), 0, state.size(), weights);
-    sample_multinomial(weights, state.size(), shots, random, keys);
-    return;
+  if (state.all_qubits() <= 8 && uint64_t{1} << state.all_qubits() <= shots / 4) {
+    std::vector<double> weights(state.size());
+    k.norms(state.at(0), 0, state.size(), weights.data());
+    if (comm != nullptr) weights = comm->all_gather(weights);
+    sample_multinomial(weights.data(), weights.size(), shots, random, keys);
+    return root;
   }
   const size_t blocks = state.blocks(), each = std::min<uint64_t>(state.size(), uint64_t{1} << state.block_bits());
-  std::vector<double> starts(blocks + 1, 0.0);
-  state.for_blocks(blocks, [&](size_t b) {
-    starts[b + 1] = k.norm(state.at(b * each), 0, std::max(each, size_t{1} << k.lane_bits), 0);
-  });
+  std::vector<double> sums(blocks);
+  state.for_blocks(
+      blocks, [&](size_t b) { sums[b] = k.norm(state.at(b * each), 0, std::max(each, size_t{1} << k.lane_bits), 0); });
   stop.check();
-  for (size_t b = 0; b < blocks; ++b) starts[b + 1] += starts[b];
-  const std::vector<double> points = sorted_uniforms(shots, starts[blocks], random, stop);
+  if (comm != nullptr) sums = comm->all_gather(sums);
+  std::vector<double> starts(sums.size() + 1, 0.0);
+  for (size_t b = 0; b < sums.size(); ++b) starts[b + 1] = starts[b] + sums[b];
+  const std::vector<double> points = sorted_uniforms(shots, starts.back(), random, stop);
+  const size_t skipped = state.offset() / each;  // blocks of ranks before
   std::vector<std::vector<Hit>> hits(blocks);
-  state.for_blocks(blocks, [&](size_t b) {
+  state.for_blocks(blocks, [&](size_t own) {
+    const size_t b = skipped + own;
     const double* begin = points.data();
     const double* from = std::lower_bound(begin, begin + shots, starts[b]);
-    const double* to = b + 1 == blocks ? begin + shots : std::lower_bound(from, begin + shots, starts[b + 1]);
+    const double* to = b + 1 == sums.size() ? begin + shots : std::lower_bound(from, begin + shots, starts[b + 1]);
     if (from == to) return;
     std::vector<double> weights(each);
-    k.norms(state.at(b * each), 0, each, weights.data());
-    find_hits(weights.data(), each, b * each, starts[b], from, to, hits[b]);
+    k.norms(state.at(own * each), 0, each, weights.data());
+    find_hits(weights.data(), each, b * each, starts[b], from, to, hits[own]);
   });
   stop.check();
+  if (comm != nullptr) {
+    collect_hits(*comm, hits, keys);
+    return root;
+  }
   for (const auto& block : hits)
     for (const Hit& hit : block) keys.add(hit.index, hit.count);
+  return root;
 }
 
 }  // namespace qfw::simenv

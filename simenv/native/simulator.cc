@@ -7,8 +7,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "simenv/native/branch.h"
+#include "simenv/native/comm.h"
+#include "simenv/native/distribute.h"
 #include "simenv/native/expect.h"
 #include "simenv/native/flow.h"
 #include "simenv/native/gradient.h"
@@ -47,6 +50,21 @@ uint64_t saturating(double bytes) { return bytes < 0x1p62 ? static_cast<uint64_t
 double state_bytes(const Program& program, Precision precision) {
   const double each = precision == Precision::kSingle ? sizeof(program::Complex) / 2 : sizeof(program::Complex);
   return std::ldexp(each, static_cast<int>(std::max(program.num_qubits(), kMinBits)));
+}
+
+double ranks_of(const Request& request) { return request.comm == nullptr ? 1.0 : request.comm->ranks(); }
+
+// What this rank may take where all do the same.
+uint64_t share_available(const Request& request) noexcept {
+  return memory_available() / (request.comm == nullptr ? 1 : request.comm->neighbours());
+}
+
+// The same on all ranks.
+double least_available(const Request& request) {
+  const double mine = static_cast<double>(share_available(request));
+  if (request.comm == nullptr) return mine;
+  const std::vector<double> all = request.comm->all_gather({&mine, 1});
+  return *std::min_element(all.begin(), all.end());
 }
 
 void check_qubits(const Program& program) {
@@ -102,16 +120,18 @@ size_t gradient_columns(const Program& program, const Request& request) {
 }  // namespace
 
 struct Simulator::Impl {
-  Impl(program::ProgramPtr made_of, SimdLevel made_at)
+  Impl(program::ProgramPtr made_of, SimdLevel made_at, unsigned made_for)
       : program(std::move(made_of)),
         level(made_at),
-        plan(program->dynamic() ? Plan() : make_plan(*program)),
+        rank_bits(made_for),
+        plan(program->dynamic() ? Plan() : plan_with(0)),
         branches(program->dynamic() || !plan.events.empty() || plan.has_reset) {
-    if (branches) flow = make_flow(*program);
+    if (branches) flow = make_flow(*program, rank_bits == 0);
   }
 
   const program::ProgramPtr program;
   const SimdLevel level;
+  const unsigned rank_bits;
   const Plan plan;      // of a program without branches
   const bool branches;  // something is measured or reset in the middle, or the program is dynamic
   Flow flow;            // then
@@ -119,10 +139,25 @@ struct Simulator::Impl {
   mutable Plan narrow;  // unless `plan` serves
   mutable std::unique_ptr<const GradientPlan> gradient;
 
+  Plan plan_with(unsigned block_bits) const {
+    if (rank_bits == 0) return make_plan(*program, block_bits);
+    const Plan fused = fused_plan(*program);
+    if (fused.segments.size() > 1) return fused;  // not run: it has branches
+    return distribute(fused, rank_bits, nullptr, block_bits);
+  }
+
+  Shares shares() const {
+    if (branches) return {};
+    const Plan fused = fused_plan(*program);
+    Shares out{fused.ops.size(), 0, plan.exchanges.size()};
+    for (const PlanOp& op : fused.ops) out.crossing += op.targets() >> (fused.qubits - rank_bits) != 0;
+    return out;
+  }
+
   // With blocks small enough for a state and its companions; made when first asked for.
   const GradientPlan& gradient_plan() const {
     std::call_once(gradient_once, [this] {
-      if (plan.qubits > kGradientBlockBits) narrow = make_plan(*program, kGradientBlockBits);
+      if (plan.qubits > kGradientBlockBits) narrow = plan_with(kGradientBlockBits);
       gradient = std::make_unique<const GradientPlan>(plan.qubits > kGradientBlockBits ? narrow : plan);
     });
     return *gradient;
@@ -131,6 +166,8 @@ struct Simulator::Impl {
   Outcome run(const Request& request, ThreadPool* pool, const Stop& stop) const {
     stop.check();
     check_request(*program, request);
+    if ((request.comm == nullptr ? 0 : request.comm->rank_bits()) != rank_bits)
+      throw Error(ErrorCode::kInternal, "a simulator for 2^" + std::to_string(rank_bits) + " ranks is run by others");
     if (branches && (request.statevector || request.gradients))
       throw Error(ErrorCode::kUnsupported,
                   "a program that measures or resets in the middle has no single state: ask for counts, memory, "
@@ -155,19 +192,25 @@ struct Simulator::Impl {
   Outcome run_straight(const Plan& used, const Request& request, const double* row, ThreadPool* pool,
                        const Stop& stop) const {
     Outcome out;
-    State state(kernels(level, request.precision), used.qubits, pool, request.statevector && !request.gradients, stop);
-    state.start({row[0], row[1]});
+    State state(kernels(level, request.precision), used.qubits, pool, request.statevector && !request.gradients, stop,
+                request.comm);
+    state.start({row[0], row[1]}, used.from);
     state.apply(used, 0, row, stop);
     if (request.memory || request.counts) {
       Tally tally(plan.bits);
       const std::vector<uint64_t> key(tally.words(), 0);
-      sample(state, plan.final_bits, request.shots, request.seed, key.data(), tally, stop);
-      tally.finish(request.seed, request.memory, request.counts, stop, out);
+      if (sample(state, plan.final_bits, request.shots, request.seed, key.data(), tally, stop))
+        tally.finish(request.seed, request.memory, request.counts, stop, out);
     }
     if (request.probabilities) out.probabilities = simenv::probabilities(state, request.probability_qubits, stop);
     out.expectations.reserve(request.observables.size());
     for (const auto& sum : request.observables) out.expectations.push_back(expectation(state, sum, stop));
-    if (request.statevector) out.statevector = request.gradients ? state.copy() : state.take();
+    if (request.statevector) {
+      const Layout layout = state.layout();
+      state.straighten(stop);
+      out.statevector = request.gradients || request.comm != nullptr ? state.copy() : state.take();
+      if (request.gradients) state.arrange(layout, stop);
+    }
     if (request.gradients)
       out.gradients =
           simenv::gradients(gradient_plan(), request.row, row, request.observables, request.gradient_parameters,
@@ -177,9 +220,8 @@ struct Simulator::Impl {
 
   // Observables whose states are kept at the same time; results do not depend on it.
   size_t gradient_batch(const Request& request) const {
-    const double each = state_bytes(*program, request.precision);
-    const double spare =
-        each * kGradientBatch <= kAlwaysThere ? kGradientBatch : static_cast<double>(bytes_available()) * 0.8 / each;
+    const double each = state_bytes(*program, request.precision) / ranks_of(request);
+    const double spare = each * kGradientBatch <= kAlwaysThere ? kGradientBatch : least_available(request) * 0.8 / each;
     return static_cast<size_t>(
         std::clamp(spare, 1.0, static_cast<double>(std::min(request.observables.size(), kGradientBatch))));
   }
@@ -188,12 +230,13 @@ struct Simulator::Impl {
     Outcome out;
     const double each = state_bytes(*program, request.precision);
     const bool counted = each <= kWaitingBytes / 4;  // few enough to take without a look at the machine
-    const BranchLimits limits = branch_limits(each, counted ? 0.0 : static_cast<double>(bytes_available()));
+    const BranchLimits limits = branch_limits(each, counted ? 0.0 : least_available(request) * ranks_of(request));
     const Kernels& table = kernels(level, request.precision);
     if (request.memory || request.counts) {
       Tally tally(program->num_bits());
       follow_shots(*program, flow, table, request, pool, stop, limits, tally);
-      tally.finish(request.seed, request.memory, request.counts, stop, out);
+      if (request.comm == nullptr || request.comm->root())
+        tally.finish(request.seed, request.memory, request.counts, stop, out);
     }
     if (request.probabilities || !request.observables.empty())
       follow_weights(*program, flow, table, request, pool, stop, limits, out);
@@ -208,22 +251,34 @@ Precision precision_named(std::string_view name) {
               "precision is '" + std::string(name.substr(0, 64)) + "'; allowed: double, single");
 }
 
-Simulator::Simulator(program::ProgramPtr program, SimdLevel level) {
+Simulator::Simulator(program::ProgramPtr program, SimdLevel level, unsigned rank_bits) {
   check_qubits(*program);
-  impl_ = std::make_unique<Impl>(std::move(program), level);
+  if (rank_bits > most_rank_bits(program->num_qubits()))
+    throw Error(ErrorCode::kInvalidArgument, "2^" + std::to_string(rank_bits) + " ranks for " +
+                                                 std::to_string(program->num_qubits()) + " qubits; at most 2^" +
+                                                 std::to_string(most_rank_bits(program->num_qubits())));
+  impl_ = std::make_unique<Impl>(std::move(program), level, rank_bits);
 }
+
+Simulator::Shares Simulator::shares() const { return impl_->shares(); }
 
 Simulator::~Simulator() = default;
 
 uint64_t Simulator::bytes_needed(const Program& program, const Request& request) {
-  const double state = state_bytes(program, request.precision), result = state_bytes(program, Precision::kDouble);
-  const bool copied = program.num_qubits() < 16 || request.precision == Precision::kSingle || request.gradients;
+  const double ranks = ranks_of(request);
+  const bool root = request.comm == nullptr || request.comm->root();
+  const double state = state_bytes(program, request.precision) / ranks;
+  const double result = root ? state_bytes(program, Precision::kDouble) : 0.0;
+  const bool copied = request.comm != nullptr || program.num_qubits() < 16 || request.precision == Precision::kSingle ||
+                      request.gradients;
   double bytes = state;
-  if (!program.terminal_measurements()) bytes += std::min(256.0 * state, kWaitingBytes);
+  if (request.comm != nullptr) bytes += 3.0 * kPieceBytes;
+  if (!program.terminal_measurements()) bytes += std::min(256.0 * state, kWaitingBytes / ranks);
   if (request.statevector && copied) bytes += result;
   if (request.probabilities) {
     const size_t k = request.probability_qubits.empty() ? program.num_qubits() : request.probability_qubits.size();
-    bytes += std::ldexp(sizeof(double), static_cast<int>(k));
+    const double all = std::ldexp(sizeof(double), static_cast<int>(k));
+    bytes += (k == program.num_qubits() ? all / ranks : all) + (request.comm != nullptr && root ? all : 0.0);
   }
   if (request.gradients) {
     bytes += state;
@@ -240,8 +295,27 @@ uint64_t Simulator::bytes_needed(const Program& program, const Request& request)
 
 uint64_t Simulator::bytes_available() noexcept { return memory_available(); }
 
+namespace {
+
+// Throws on all ranks where one lacks memory.
+void check_ranks(const Program& program, Comm& comm, uint64_t needed) {
+  const double mine[2] = {static_cast<double>(needed), static_cast<double>(memory_available() / comm.neighbours())};
+  const std::vector<double> all = comm.all_gather(mine);
+  for (unsigned r = 0; r < comm.ranks(); ++r) {
+    if (all[2 * r] <= static_cast<double>(kAlwaysThere) || all[2 * r] <= all[2 * r + 1]) continue;
+    throw Error(ErrorCode::kResourceExhausted,
+                "a state vector of " + std::to_string(program.num_qubits()) + " qubits shared by " +
+                    std::to_string(comm.ranks()) + " ranks and its results need " +
+                    std::to_string(static_cast<uint64_t>(all[2 * r])) + " bytes on rank " + std::to_string(r) + "; " +
+                    std::to_string(static_cast<uint64_t>(all[2 * r + 1])) + " bytes are available to it");
+  }
+}
+
+}  // namespace
+
 void Simulator::check_memory(const Program& program, const Request& request) {
   const uint64_t needed = bytes_needed(program, request);
+  if (request.comm != nullptr) return check_ranks(program, *request.comm, needed);
   if (needed <= kAlwaysThere) return;
   const uint64_t available = bytes_available();
   if (needed > available)

@@ -28,6 +28,8 @@ Precision precision_named(std::string_view name);  // "double" or "single"; else
 constexpr uint64_t kDefaultMaxSteps = 1'000'000;
 constexpr uint32_t kMaxSimulatedQubits = 40;  // beyond, kLimitExceeded; memory refuses earlier
 
+class Comm;
+
 struct Request {
   std::span<const double> row;  // parameter values, program.num_parameters() of them
   uint64_t shots = 0;           // 0: no sampling
@@ -42,8 +44,10 @@ struct Request {
   std::span<const uint32_t> gradient_parameters;   // these, each once; empty: all
   Precision precision = Precision::kDouble;
   uint64_t max_steps = kDefaultMaxSteps;  // instructions that a shot of a dynamic program may take
+  Comm* comm = nullptr;  // the ranks that run it together, each with the same request; null: this process alone
 };
 
+// With ranks, rank 0 has all of it, and the others expectation values and gradients alone.
 // Packed bits: bit i of a shot is bit (i % 8) of byte (i / 8); (num_bits + 7) / 8 bytes a shot.
 struct Outcome {
   std::vector<uint8_t> memory;      // shots * row_bytes
@@ -60,13 +64,23 @@ struct Outcome {
 // all outcomes; there is no state vector and no gradient (kUnsupported).
 class Simulator {
  public:
-  explicit Simulator(program::ProgramPtr program, SimdLevel level = best_simd_level());
+  // `rank_bits`: for 2^rank_bits ranks, at most most_rank_bits(qubits).
+  explicit Simulator(program::ProgramPtr program, SimdLevel level = best_simd_level(), unsigned rank_bits = 0);
   ~Simulator();
 
-  // Bytes a run needs at its peak, results included, and what the machine can give now.
+  // Bytes a run needs at its peak, results included, and what the machine can give now. With ranks: on this rank, and
+  // this rank's share of its machine.
   static uint64_t bytes_needed(const program::Program& program, const Request& request);
   static uint64_t bytes_available() noexcept;
   static void check_memory(const program::Program& program, const Request& request);  // throws kResourceExhausted
+
+  // How a straight program is cut for ranks; zero of one with branches.
+  struct Shares {
+    uint64_t operations = 0;  // after fusion
+    uint64_t crossing = 0;    // that act on the highest qubits, whose amplitudes lie on several ranks as they stand
+    uint64_t exchanges = 0;   // that are made instead
+  };
+  Shares shares() const;
 
   // A rough duration of one row in nanoseconds, for dispatch (never a promise).
   static double estimate_ns(const program::Program& program, const Request& request) noexcept;

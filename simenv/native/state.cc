@@ -1,9 +1,12 @@
 #include "simenv/native/state.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <string>
 
+#include "program/native/error.h"
 #include "simenv/native/block.h"
 
 namespace qfw::simenv {
@@ -16,10 +19,29 @@ constexpr unsigned kInPlaceQubits = 16;
 constexpr size_t kFill = size_t{1} << 20;
 }  // namespace
 
-State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep, const Stop& stop)
-    : kernels_(kernels), qubits_(qubits), bits_(std::max(qubits, kernels.lane_bits)), pool_(pool) {
+State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool keep, const Stop& stop, Comm* comm)
+    : kernels_(kernels), qubits_(qubits), bits_(std::max(qubits, kernels.lane_bits)), pool_(pool), comm_(comm) {
+  if (comm == nullptr) {
+    allocate(keep, stop);
+    return;
+  }
+  offset_ = static_cast<uint64_t>(comm->rank()) << qubits;
+  double refused = 0.0;
+  try {
+    allocate(false, stop);
+  } catch (const Error&) {
+    refused = 1.0;
+  }
+  const double ranks = sum_over(*comm, {&refused, 1})[0];
+  if (ranks != 0.0)
+    throw Error(ErrorCode::kResourceExhausted, "the systems of " + std::to_string(static_cast<unsigned>(ranks)) +
+                                                   " ranks refused a slice of " + std::to_string(each_ << bits_) +
+                                                   " bytes");
+}
+
+void State::allocate(bool keep, const Stop& stop) {
   const size_t amplitudes = size_t{1} << bits_;
-  if (keep && qubits >= kInPlaceQubits && each_ == sizeof(Complex)) {
+  if (keep && qubits_ >= kInPlaceQubits && each_ == sizeof(Complex)) {
     kept_.reserve(amplitudes);
     advise_huge(kept_.data(), amplitudes * sizeof(Complex));
     for (size_t filled = 0; filled < amplitudes;) {  // the reserved memory is written here for the first time
@@ -35,11 +57,13 @@ State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool kee
   }
 }
 
-void State::start(Complex factor) {
+void State::start(Complex factor, const Layout& layout) {
   const size_t count = blocks(), each = size_t{1} << block_bits();
   if (!fresh_) for_blocks(count, [&](size_t b) { std::memset(at(b * each), 0, each * each_); });
   fresh_ = false;
   touched_ = 0;
+  layout_ = layout;
+  if (offset_ != 0) return;
   const size_t imaginary = size_t{1} << kernels_.lane_bits;
   if (each_ == sizeof(Complex)) {
     double* first = reinterpret_cast<double*>(data_);
@@ -57,29 +81,34 @@ void State::copy_from(const State& other) {
   for_blocks(count, [&](size_t b) { std::memcpy(at(b * each), other.at(b * each), each * each_); });
   fresh_ = false;
   touched_ = other.touched_;
+  layout_ = other.layout_;
 }
 
 void State::apply(const Plan& plan, size_t segment, const double* row, const Stop& stop) {
   const Segment& part = plan.segments[segment];
+  if (comm_ != nullptr && layout_ != plan.from)
+    throw Error(ErrorCode::kInternal, "the plan begins with another layout");
   for (uint32_t w = part.first_window; w < part.last_window; ++w) {
     const Window& window = plan.windows[w];
-    if (window.locals.empty()) {
-      apply_block(plan, window, row, stop, data_, bits_, 0);
-      touched_ = ~uint64_t{0};
-    } else {
+    if (comm_ != nullptr) comm_->all_gather({});  // throws when the run is to stop
+    if (window.exchange != kNowhere) exchange(plan.exchanges[window.exchange]);
+    if (!window.locals.empty()) {
       apply_window(plan, window, row, stop);
-      touched_ |= window.targets;
+    } else if ((offset_ & ~touched_) == 0) {
+      apply_block(plan, window, row, stop, data_, bits_, offset_);
     }
+    touched_ = window.touched(touched_, qubits_);
   }
+  if (comm_ != nullptr) layout_ = plan.to;
 }
 
 void State::apply_window(const Plan& plan, const Window& window, const double* row, const Stop& stop) {
   const Cut cut(window, qubits_);
   for_blocks(cut.count, [&](size_t b) {
     stop.check();
-    const uint64_t base = cut.base(b);
+    const uint64_t begin = cut.base(b), base = offset_ | begin;
     if ((base & ~touched_) != 0) return;  // all zero
-    void* from = at(base);
+    void* from = at(begin);
     if (cut.whole(from)) return apply_block(plan, window, row, stop, from, cut.width, base);
     void* block = scratch(each_ << cut.width);
     cut.gather(from, block, each_);
@@ -107,18 +136,20 @@ void State::apply_block(const Plan& plan, const Window& window, const double* ro
 
 double State::norm(uint64_t mask) const {
   const size_t count = blocks(), each = size_t{1} << block_bits();
+  mask = layout_.mask(mask);
   const uint64_t inside = mask & (each - 1), outside = mask & ~uint64_t{each - 1};
-  if (count == 1) return kernels_.norm(data_, 0, each, mask);
+  if (count == 1 && comm_ == nullptr) return kernels_.norm(data_, 0, each, mask);
   std::vector<double> sums(count, 0.0);
   for_blocks(count, [&](size_t b) {
-    if (((b * each) & outside) == outside) sums[b] = kernels_.norm(at(b * each), 0, each, inside);
+    if (((offset_ | b * each) & outside) == outside) sums[b] = kernels_.norm(at(b * each), 0, each, inside);
   });
   double total = 0.0;
   for (double s : sums) total += s;
-  return total;
+  return comm_ == nullptr ? total : sum_over(*comm_, {&total, 1})[0];
 }
 
 void State::project(uint32_t qubit, bool outcome, double probability) {
+  qubit = layout_.position(qubit);
   const double scale = 1.0 / std::sqrt(probability);
   const double keep[8] = {outcome ? 0.0 : scale, 0, 0, 0, 0, 0, outcome ? scale : 0.0, 0}, zero[2] = {0, 0};
   const unsigned bits = block_bits();
@@ -128,30 +159,32 @@ void State::project(uint32_t qubit, bool outcome, double probability) {
     if (qubit < bits) {
       kernels_.dense1(block, bits, qubit, 0, keep, Shape::kReal);
     } else {
-      const bool one = (b * each) >> qubit & 1;
+      const bool one = (offset_ | b * each) >> qubit & 1;
       kernels_.phase(block, bits, 0, one == outcome ? keep + (outcome ? 6 : 0) : zero);
     }
   });
 }
 
-void State::flip(uint32_t qubit) {
-  kernels_.flip(data_, bits_, qubit, 0);
-  touched_ |= uint64_t{1} << qubit;
-}
+namespace {
 
-bool State::same_up_to_phase(const State& other, double tolerance) const {
-  const size_t lanes = size_t{1} << kernels_.lane_bits, scalars = size_t{2} << bits_;
-  const auto same = [&]<typename T>(const T* a, const T* b) {
-    size_t at = 0;  // of the largest amplitude's real part
-    double largest = 0.0;
+template <typename T>
+struct Pair {  // two states' amplitudes, in groups of lanes
+  const T *a, *b;
+  size_t lanes, scalars;
+
+  // The largest amplitude of the first: |.|^2, it, and the other's.
+  std::array<double, 5> largest() const {
+    size_t at = 0;  // its real part
+    double square = 0.0;
     for (size_t group = 0; group < scalars; group += 2 * lanes)
       for (size_t i = group; i < group + lanes; ++i) {
-        const double square = double{a[i]} * a[i] + double{a[i + lanes]} * a[i + lanes];
-        if (square > largest) largest = square, at = i;
+        const double s = double{a[i]} * a[i] + double{a[i + lanes]} * a[i + lanes];
+        if (s > square) square = s, at = i;
       }
-    const Complex mine(a[at], a[at + lanes]), others(b[at], b[at + lanes]);
-    if (!(std::abs(std::abs(mine) - std::abs(others)) <= tolerance)) return false;
-    const Complex phase = mine * std::conj(others) / (std::abs(mine) * std::abs(others));
+    return {square, a[at], a[at + lanes], b[at], b[at + lanes]};
+  }
+
+  bool agree(Complex phase, double tolerance) const {
     const double c = phase.real(), s = phase.imag(), limit = tolerance * tolerance;
     for (size_t group = 0; group < scalars; group += 2 * lanes) {
       double worst = 0.0;
@@ -163,6 +196,25 @@ bool State::same_up_to_phase(const State& other, double tolerance) const {
       if (!(worst <= limit)) return false;
     }
     return true;
+  }
+};
+
+}  // namespace
+
+bool State::same_up_to_phase(const State& other, double tolerance) const {
+  const auto same = [&]<typename T>(const T* a, const T* b) {
+    const Pair<T> pair{a, b, size_t{1} << kernels_.lane_bits, size_t{2} << bits_};
+    std::array<double, 5> most = pair.largest();
+    if (comm_ != nullptr) {
+      const std::vector<double> all = comm_->all_gather(most);
+      for (size_t r = 0; r < all.size(); r += most.size())
+        if (r == 0 || all[r] > most[0]) std::copy_n(&all[r], most.size(), most.begin());
+    }
+    const Complex mine(most[1], most[2]), others(most[3], most[4]);
+    if (!(std::abs(std::abs(mine) - std::abs(others)) <= tolerance)) return false;
+    const Complex phase = mine * std::conj(others) / (std::abs(mine) * std::abs(others));
+    const double differs = pair.agree(phase, tolerance) ? 0.0 : 1.0;
+    return (comm_ == nullptr ? differs : sum_over(*comm_, {&differs, 1})[0]) == 0.0;
   };
   const void *mine = data_, *others = other.data_;
   return kernels_.scalar_bytes == sizeof(float)
@@ -171,6 +223,7 @@ bool State::same_up_to_phase(const State& other, double tolerance) const {
 }
 
 std::vector<Complex> State::copy() const {
+  if (comm_ != nullptr) return gather();
   std::vector<Complex> out;
   out.reserve(size());
   advise_huge(out.data(), size() * sizeof(Complex));  // before it is written for the first time

@@ -185,7 +185,7 @@ void add_window(Plan& plan, const std::vector<PlanOp>& ops, const std::vector<ui
 unsigned default_block_bits(unsigned qubits) noexcept { return std::min(qubits, 15u); }
 
 void make_windows(Plan& plan, unsigned block_bits) {
-  if (plan.qubits < kFuseQubits) {  // one window for each segment, as it is
+  if (plan.qubits < kFuseQubits && plan.rank_bits == 0) {  // one window for each segment, as it is
     for (Segment& segment : plan.segments) {
       segment.first_window = static_cast<uint32_t>(plan.windows.size());
       plan.windows.push_back({segment.first_op, segment.last_op});

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -8,22 +7,18 @@ def simd_levels() -> list[str]: ...
 def best_simd_level() -> str: ...
 def bytes_available() -> int: ...
 def derive_seed(seed: int, part: int, /) -> int: ...
-def simulate(
-    program: bytes,
-    *,
-    row: Sequence[float],
-    shots: int,
-    seed: int,
-    memory: bool,
-    counts: bool,
-    probabilities: bool,
-    statevector: bool,
-    probability_qubits: Sequence[int],
-    observables: Sequence[Sequence[tuple[float, str, Sequence[int]]]],
-    gradients: bool,
-    gradient_parameters: Sequence[int],
-    precision: str,
-    max_steps: int,
-    threads: int,
-    simd: str | None,
-) -> dict[str, NDArray[Any]]: ...
+def most_rank_bits(qubits: int, /) -> int: ...
+
+class Comm:
+    rank: int
+    ranks: int
+    exchanges: int
+    bytes: int
+
+    def __init__(self, rank: int, rank_bits: int, neighbours: int) -> None: ...
+
+class Simulator:
+    def __init__(self, program: bytes, *, simd: str | None, rank_bits: int) -> None: ...
+    def run(self, **request: Any) -> dict[str, NDArray[Any]]: ...
+    def bytes_needed(self, **request: Any) -> int: ...
+    def shares(self) -> dict[str, int]: ...

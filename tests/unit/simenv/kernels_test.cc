@@ -138,7 +138,7 @@ TEST_P(KernelsTest, Sums) {
     for (size_t i = 0; i < state_.size(); ++i) expected += (i & mask) == mask ? std::norm(state_[i]) : 0.0;
     EXPECT_NEAR(k_.norm(data_.data(), 0, state_.size(), mask), expected, tolerance(1e-10));
     for (bool imaginary : {false, true}) {
-      k_.overlaps(data_.data(), 0, state_.size(), mask, imaginary, found.data());
+      k_.overlaps(data_.data(), data_.data(), 0, state_.size(), mask, imaginary, found.data());
       for (size_t i = 0; i < state_.size(); ++i) {
         const program::Complex w = std::conj(state_[i ^ mask]) * state_[i];
         EXPECT_NEAR(found[i], imaginary ? w.imag() : w.real(), tolerance(1e-12));
