@@ -164,15 +164,17 @@ def parser(description: str | None, repetitions: int) -> argparse.ArgumentParser
 
 
 @contextmanager
-def local_run() -> Iterator[str]:
-    """A daemon of its own, found by nobody else: gives the path of its endpoint file."""
+def local_run(*arguments: str, **more: str) -> Iterator[str]:
+    """A daemon of its own, found by nobody else, set up with `arguments` and `more` in its environment: gives the path
+    of its endpoint file."""
     with tempfile.TemporaryDirectory(prefix="qfwb-", dir="/tmp") as base:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("QFW_", "SLURM_"))}
-        environment |= {"XDG_RUNTIME_DIR": f"{base}/run", "XDG_STATE_HOME": f"{base}/state"}
+        environment |= {"XDG_RUNTIME_DIR": f"{base}/run", "XDG_STATE_HOME": f"{base}/state", **more}
         for name in ("run", "state"):
             Path(base, name).mkdir(mode=0o700)
         command = [sys.executable, "-m", "qfw.qpm.run"]
-        started = subprocess.run([*command, "setup", "--json"], env=environment, check=True, stdout=subprocess.PIPE)
+        setup = [*command, "setup", "--json", *arguments]
+        started = subprocess.run(setup, env=environment, check=True, stdout=subprocess.PIPE)
         try:
             yield str(json.loads(started.stdout)["endpoint"])
         finally:

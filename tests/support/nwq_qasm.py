@@ -179,8 +179,10 @@ def fail_before(failure):
     if failure in ("hang", "children"):
         if failure == "children" and os.fork() == 0:
             os.execlp("sleep", "sleep", "1000")
-        with open(os.environ["QFW_STANDIN_PID"], "w") as file:
+        name = os.environ["QFW_STANDIN_PID"]
+        with open(f"{name}.part", "w") as file:
             file.write(str(os.getpid()))
+        os.rename(file.name, name)
         time.sleep(1000)
 
 

