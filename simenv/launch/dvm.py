@@ -194,7 +194,7 @@ class Dvm:
             else:
                 self._output.prte.append(line)
         code = prte.wait()
-        raise DeviceError(f"prte {local.describe_status(code)} before its DVM was ready: {self._prte_said()}")
+        raise DeviceError(f"prte {local.describe_status(code)} before its DVM was ready{self._prte_said()}")
 
     def _serve(self, _prte: subprocess.Popen[bytes]) -> None:
         assert self._connection is not None
@@ -205,7 +205,7 @@ class Dvm:
 
     def _watch(self, prte: subprocess.Popen[bytes]) -> None:
         code = prte.wait()
-        self._send({"event": "lost", "message": f"prte {local.describe_status(code)}: {self._prte_said()}"})
+        self._send({"event": "lost", "message": f"prte {local.describe_status(code)}{self._prte_said()}"})
         self._done.set()
 
     def _answer(self, request: dict[str, Any]) -> None:
@@ -251,7 +251,8 @@ class Dvm:
 
     def _prte_said(self) -> str:
         time.sleep(0.05)  # its last words may still be on their way through the pipe
-        return "\n".join(line for line in self._output.prte if line.strip("- ")) or "it said nothing"
+        text = "\n".join(line for line in self._output.prte if line.strip("- "))
+        return f": {text}" if text else ""
 
 
 def _end(prte: subprocess.Popen[bytes]) -> None:

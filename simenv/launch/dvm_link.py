@@ -130,7 +130,7 @@ class DvmLink:
             self._answers[number] = future, on_end
         try:
             with self._sending:
-                self._socket.sendall(json.dumps({"id": number, "do": do, **arguments}).encode() + b"\n")
+                self._send({"id": number, "do": do, **arguments})
             answer = future.result(ANSWER_SECONDS)
         except OSError as error:
             raise DeviceLost(f"the DVM's process cannot be reached: {error}", transient=True) from error
@@ -142,6 +142,9 @@ class DvmLink:
         if "error" in answer:
             raise _error(answer)
         return answer
+
+    def _send(self, request: Mapping[str, Any]) -> None:
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
 
     def _read(self) -> None:
         message = ""
@@ -164,6 +167,9 @@ class DvmLink:
             self._jobs[answer["job"]] = on_end
         if future is not None:
             future.set_result(answer)
+        elif "job" in answer:  # of a request that was given up
+            with self._sending, contextlib.suppress(OSError):
+                self._send({"id": 0, "do": "end", "job": answer["job"]})
 
     def _last_words(self) -> str:
         if self._closed:

@@ -35,9 +35,14 @@ from qfw.simenv.launch.slots import Slots
 from qfw.simenv.launch.survey import compare, missing
 
 START_SECONDS = 60.0  # for a DVM to come up on all hosts
+PATIENCE_SECONDS = 8.0  # with a DVM that is to end a job
 PROBE_SECONDS = 30.0  # for the ranks that look where the DVM really is
-STEADY_SECONDS = 10.0  # a DVM that lived so long has a fresh count of failures
-BACKOFF_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # before the next try; then it is given up
+STEADY_SECONDS = 5.0  # a DVM that died sooner is started again after a longer pause than the one before it
+PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before a try; the last goes on for ever
+LONGEST_AFTER_DEATHS = 4  # in PAUSES: where quick deaths, of DVMs that did start, lead at most
+TRIES = 5  # that prte may fail, on hosts that answer, until instances are refused for good
+# A prted whose link to prte is cut ends after 40 s, with its ranks; by default after 8 minutes.
+KEEPALIVE = {"oob_tcp_keepalive_time": "10", "oob_tcp_keepalive_intvl": "5", "oob_tcp_keepalive_probes": "6"}
 _RETRIES = 5  # of a spawn whose slots PRTE has not yet taken back from a job that ended
 _RETRY_SECONDS = 0.05
 
@@ -55,6 +60,7 @@ class PrteInstance:
     def __init__(self, spec: InstanceSpec, slots: Slots, launcher: PrteLauncher) -> None:
         self.spec = spec
         self.job = ""  # its PMIx namespace
+        self.link: DvmLink | None = None  # the DVM that it is in
         self._slots = slots
         self._launcher = launcher
         self._ended = threading.Event()
@@ -71,12 +77,14 @@ class PrteInstance:
         return f"{self.spec.name} (PMIx job {self.job}) " + (self._how if self._ended.is_set() else "is still running")
 
     def stop(self, grace: float = 2.0) -> None:
-        """Asks PRTE to end the job: SIGTERM, and SIGKILL within a second; `grace` is how much longer to wait for it."""
+        """Asks PRTE to end the job: SIGTERM, and SIGKILL within a second, however long `grace` is. A DVM that does not
+        do so in PATIENCE_SECONDS more is ended itself: a host of it, or the link to one, is lost."""
         self._stopped = True
         if self.alive():
             self._launcher.end(self)
-            if not self.wait(grace + 5.0):
-                log.error("%s has not ended %g s after it was told to", self.describe_end(), grace + 5.0)
+            if not self.wait(grace + PATIENCE_SECONDS):
+                self._launcher.distrust(self, f"it has not ended {self.job} in {grace + PATIENCE_SECONDS:g} s")
+                self.wait(PATIENCE_SECONDS)
 
     def on_end(self, status: int | None, text: str) -> None:
         """Called by the DVM's link, once."""
@@ -126,6 +134,7 @@ class PrteLauncher:
         self._left: list[str] = []  # session directories of killed generations, maybe still on other nodes
         self._started = 0.0
         self._trouble = ""
+        self._quick_deaths = 0
         self._failures = 0
         self._link: DvmLink | None = None
         self._nodes: tuple[Node, ...] = ()
@@ -168,6 +177,7 @@ class PrteLauncher:
                 raise self._no_dvm(spec)
             slots.take(spec)
         instance = PrteInstance(spec, slots, self)
+        instance.link = link
         try:
             instance.job = self._spawn(link, instance)
         except BaseException:
@@ -177,12 +187,16 @@ class PrteLauncher:
 
     def end(self, instance: PrteInstance) -> None:
         """Asks for an instance's end. With its DVM it has ended anyway."""
-        link = self._link
-        if link is not None:
+        if instance.link is not None:
             try:
-                link.end(instance.job)
+                instance.link.end(instance.job)
             except DeviceError as error:
                 log.info("%s: %s", instance.spec.name, error)
+
+    def distrust(self, instance: PrteInstance, why: str) -> None:
+        """Ends the DVM of an instance and starts the next generation, over the hosts that answer."""
+        if instance.link is not None:
+            self._on_lost(instance.link, f"{why}; a host of it or the link to one may be lost")
 
     def give_back(self, slots: Slots, spec: InstanceSpec) -> None:
         with self._lock:
@@ -198,8 +212,9 @@ class PrteLauncher:
             self._recovery.join()
 
     def _no_dvm(self, spec: InstanceSpec) -> QfwError:
-        if self._failures >= len(BACKOFF_SECONDS):
-            return DeviceError(f"instance {spec.name}: there is no DVM, and it was given up: {self._trouble}")
+        if self._failures >= TRIES:
+            tried = f"it could not be started again in {self._failures} tries"
+            return DeviceError(f"instance {spec.name}: there is no DVM, {tried}: {self._trouble}")
         text = f"instance {spec.name}: the DVM is being started again: {self._trouble}"
         return ResourceExhausted(text, transient=True, retry_after=0.2)
 
@@ -226,8 +241,9 @@ class PrteLauncher:
         hosts = ",".join(f"{node.name}:{node.slots}" for node in nodes)
         root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
         # Without `ras ^slurm` prte inside a Slurm job takes that job's hosts for its own, whatever --host says.
-        place = ["--prtemca", "ras", "^slurm", "--prtemca", "prte_tmpdir_base", str(directory)]
-        return [str(self._prte), *root, "--report-uri", "-", "--host", hosts, *place, *self._reach.arguments()]
+        settings = {"ras": "^slurm", "prte_tmpdir_base": str(directory), **KEEPALIVE}
+        options = [word for name, value in settings.items() for word in ("--prtemca", name, value)]
+        return [str(self._prte), *root, "--report-uri", "-", "--host", hosts, *options, *self._reach.arguments()]
 
     def _begin(self, nodes: Sequence[Node]) -> None:
         """Starts the next generation over these nodes."""
@@ -252,6 +268,7 @@ class PrteLauncher:
                 self._link, self._nodes, self._started = link, found, time.monotonic()
                 self._slots = Slots(found, oversubscribe=self._oversubscribe)
                 self._generation += 1
+                self._failures = 0
         if failed:
             link.close()
             raise DeviceError(failed)
@@ -276,8 +293,8 @@ class PrteLauncher:
                 return
             self._link, self._trouble = None, message
             self._left = [*self._left, str(link.directory)][-8:]
-            if time.monotonic() - self._started > STEADY_SECONDS:
-                self._failures = 0
+            steady = time.monotonic() - self._started > STEADY_SECONDS
+            self._quick_deaths = 0 if steady else self._quick_deaths + 1
             self._recovery = threading.Thread(target=self._recover, args=(link,), name="qfw-dvm-again", daemon=True)
             self._recovery.start()
         log.warning("the DVM of generation %d is lost: %s", self._generation, message)
@@ -285,19 +302,19 @@ class PrteLauncher:
     def _recover(self, old: DvmLink) -> None:
         """Starts the next generation, over the hosts that answer, again and again with growing pauses."""
         old.close()
-        while self._failures < len(BACKOFF_SECONDS):
-            if self._closed.wait(BACKOFF_SECONDS[self._failures]):
-                return
-            self._failures += 1
+        tries = min(self._quick_deaths, LONGEST_AFTER_DEATHS)
+        while not self._closed.wait(PAUSES[min(tries, len(PAUSES) - 1)]):
+            tries += 1
             some = answering(self._reach, self._hosts)
             if len(some) < len(self._hosts):
                 log.warning("hosts that do not answer are left out: %s", missing(self._hosts, some))
+            if not some:
+                self._trouble = f"none of its hosts answers: {missing(self._hosts, some)}"
+                continue
             try:
-                if not some:
-                    raise DeviceError(f"none of the hosts answers: {missing(self._hosts, some)}")
                 return self._begin(some)
             except (QfwError, OSError) as error:
-                self._trouble = str(error)
+                self._failures, self._trouble = self._failures + 1, str(error)
                 log.warning("the DVM does not start again, try %d: %s", self._failures, error)
 
 

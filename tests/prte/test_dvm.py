@@ -76,8 +76,8 @@ def next_generation(launcher: PrteLauncher, number: int) -> None:
     eventually(lambda: launcher.generation == number, f"generation {number}: {launcher.about()}")
 
 
-def kill_prted(host: str) -> None:
-    """Kills the prted of a host, and the process that it has left to wait for it."""
+def signal_prted(host: str, number: signal.Signals) -> None:
+    """Signals the prted of a host, and the process that it has left to wait for it."""
     mark = f"QFW_TEST_MARK={os.environ['QFW_TEST_MARK']}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -89,7 +89,7 @@ def kill_prted(host: str) -> None:
             continue
     assert found
     for pid in found:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def _host_of(pid: str) -> str:
@@ -113,7 +113,7 @@ def test_a_killed_dvm_ends_its_instances_and_is_started_again(make: Make, tmp_pa
 
 
 def test_while_there_is_no_dvm_a_start_is_asked_for_again_later(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prte, "BACKOFF_SECONDS", (3600.0,))
+    monkeypatch.setattr(prte, "PAUSES", (3600.0,))
     launcher = make()
     os.kill(launcher.processes[0], signal.SIGKILL)
     eventually(lambda: launcher.processes == (0, 0), "the death is known")
@@ -123,8 +123,10 @@ def test_while_there_is_no_dvm_a_start_is_asked_for_again_later(make: Make, monk
     assert "down: prte was ended by SIGKILL" in launcher.about()
 
 
-def test_a_dvm_that_never_comes_again_is_given_up(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(prte, "BACKOFF_SECONDS", (0.0, 0.0))
+def test_a_dvm_that_does_not_come_again_is_an_error_until_it_does(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(prte, "PAUSES", (0.0,))
     program = tmp_path / "bin/prte"
     program.parent.mkdir()
     program.write_text(
@@ -143,10 +145,12 @@ def test_a_dvm_that_never_comes_again_is_given_up(make: Make, monkeypatch: pytes
         except ResourceExhausted:
             return False
         except DeviceError as error:
-            return "was given up" in str(error) and "exit status 7" in str(error) and "no more" in str(error)
+            return "exit status 7" in str(error) and "no more" in str(error)
         return False
 
-    eventually(given_up, "it is given up")
+    eventually(given_up, "instances are refused for good")
+    (tmp_path / "broken").unlink()
+    next_generation(launcher, 2)
 
 
 def test_the_launchers_process_is_killed_and_nothing_is_left(scratch: Path, tmp_path: Path) -> None:
@@ -229,7 +233,7 @@ def test_a_killed_prted_takes_the_dvm_and_all_come_again(make: Make, agent: Agen
     launcher = make(Node("n1", 1), Node("n2", 1), reach=agent)
     instances = [launcher.start(_on(node, tmp_path)) for node in ("n1", "n2")]
     numbers = [pids(tmp_path / node)[0] for node in ("n1", "n2")]
-    kill_prted("n2")
+    signal_prted("n2", signal.SIGKILL)
     assert all(instance.wait(PATIENCE) for instance in instances)
     next_generation(launcher, 2)
     assert [node.name for node in launcher.nodes()] == ["n1", "n2"]
@@ -242,7 +246,7 @@ def test_a_lost_host_is_left_out_of_the_next_generation(
     launcher = make(Node("n1", 1), Node("n2", 1), reach=agent)
     launcher.start(_on("n1", tmp_path))
     (scratch / "lost/n2").touch()
-    kill_prted("n2")
+    signal_prted("n2", signal.SIGKILL)
     next_generation(launcher, 2)
     assert [node.name for node in launcher.nodes()] == ["n1"]
     with pytest.raises(ResourceExhausted, match="node n2 cannot be used; nodes are n1"):
@@ -251,6 +255,25 @@ def test_a_lost_host_is_left_out_of_the_next_generation(
     os.kill(launcher.processes[0], signal.SIGKILL)
     next_generation(launcher, 3)
     assert [node.name for node in launcher.nodes()] == ["n1", "n2"], "it is back"
+
+
+def test_a_host_that_does_not_do_as_told_is_lost(
+    make: Make, agent: Agent, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = make(Node("n1", 1), Node("n2", 1), reach=agent)
+    first, second = (launcher.start(_on(node, tmp_path)) for node in ("n1", "n2"))
+    ranks = [pids(tmp_path / node)[0] for node in ("n1", "n2")]
+    signal_prted("n2", signal.SIGSTOP)
+    (scratch / "lost/n2").touch()
+    monkeypatch.setattr(prte, "PATIENCE_SECONDS", 0.1)
+    second.stop(grace=0.1)
+    next_generation(launcher, 2)
+    assert [node.name for node in launcher.nodes()] == ["n1"]
+    assert first.wait(PATIENCE)
+    assert second.wait(PATIENCE)
+    assert "it has not ended" in first.describe_end() or "the DVM was ended" in first.describe_end()
+    signal_prted("n2", signal.SIGKILL)
+    eventually(lambda: not any(running(rank) for rank in ranks), "the ranks end with their prted")
 
 
 def test_a_host_that_is_lost_from_the_beginning_is_left_out(make: Make, agent: Agent, scratch: Path) -> None:
