@@ -15,7 +15,7 @@ from qfw.simenv.pool import Limits
 if TYPE_CHECKING:
     from qfw.simenv.launch.reach import Reach
 
-LAUNCHERS = ("auto", "prte", "slurm", "local")
+LAUNCHERS = ("auto", "prte", "slurm", "local", "none")
 IDLE_SECONDS = 60.0
 BUILTIN = "statevec"
 
@@ -89,7 +89,12 @@ class LaunchOptions:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options to a command."""
     group = parser.add_argument_group("instances: simulators as processes of their own, on slots of nodes")
-    group.add_argument("--launcher", default="", choices=LAUNCHERS, help="how they are started; default: none are")
+    group.add_argument(
+        "--launcher",
+        default="",
+        choices=LAUNCHERS,
+        help="how they are started; default: in a Slurm job auto, else none",
+    )
     group.add_argument("--slots", type=int, default=0, help="ranks that this machine takes; default: its CPUs")
     group.add_argument("--hosts", default="", metavar="H:N,...", help="hosts and their slots, in place of this one")
     group.add_argument("--agent", default="", help="command that runs another on a host, as ssh does")
@@ -102,7 +107,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def options_of(args: argparse.Namespace) -> LaunchOptions:
     """What the command line says; raises InvalidArgument for what makes no sense."""
     options = LaunchOptions(
-        args.launcher, args.slots, args.hosts, args.agent, args.steps, args.warm, args.idle, args.oversubscribe
+        args.launcher.replace("none", ""),
+        args.slots,
+        args.hosts,
+        args.agent,
+        args.steps,
+        args.warm,
+        args.idle,
+        args.oversubscribe,
     )
     if not options.launcher and options.given():
         raise InvalidArgument(f"{' and '.join(options.given())}: only with --launcher")

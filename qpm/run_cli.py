@@ -154,6 +154,7 @@ def _start_step(run: Run, allocated: allocation.Allocation, args: argparse.Names
     private_dir(run.path)
     options = _daemon_options(args.threads, args.log_level, step.drain_seconds(args.drain))
     options += ["--restart"] if args.restart else []
+    args.launcher = args.launcher or step.default_launcher(allocated)
     options += step.launch_options(options_of(args), allocated).arguments()
     options += [f"--listen={args.tcp}"] if args.tcp else []
     try:

@@ -18,6 +18,7 @@ from qfw.program.errors import QfwError, Unavailable
 from qfw.qpm import run as runs
 from qfw.qpm.allocation import Allocation, Commands
 from qfw.qpm.launch_options import LaunchOptions
+from qfw.simenv.nodes import parse_hosts
 
 MARGIN = 2.0  # of Slurm's KillWait, for what the daemon does after unfinished tasks had their time
 STOPPED_SECONDS = 10.0  # for a step to go after SIGKILL
@@ -64,6 +65,13 @@ def drain_seconds(asked: float | None) -> float:
     if asked is not None:
         return asked
     return max(0.0, min(runs.DRAIN_SECONDS, Commands().kill_wait() - MARGIN))
+
+
+def default_launcher(allocation: Allocation) -> str:
+    """How instances are started when nothing was asked for: the best way that there is on these nodes."""
+    from qfw.simenv.launch.choose import choices
+
+    return "none" if all(choices(parse_hosts(allocation.quantum.hosts())).values()) else "auto"
 
 
 def launch_options(asked: LaunchOptions, allocation: Allocation) -> LaunchOptions:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Job, of_the_job, processes, wait_for
+from cluster import Cluster, Job, assert_nothing_left, wait_for
+
+from qfw.simenv.launch import openmpi
 
 HET = """#SBATCH --nodes=2 --ntasks-per-node=2 --partition=compute
 #SBATCH hetjob
@@ -27,32 +30,34 @@ with qpi.connect() as ctx:
 """
 
 
+def mpi() -> dict[str, str]:
+    """Has mpi4py take the Open MPI on Python's path, in whatever environment it lies."""
+    prefix = openmpi.wheel_prefix()
+    if prefix is None:
+        return {}
+    return {"MPI4PY_LIBMPI": str(next(prefix.glob("lib/libmpi.so.*"))), "OPAL_PREFIX": str(prefix)}
+
+
 class Place:
     """Where a test's jobs have what is theirs."""
 
     def __init__(self, cluster: Cluster, path: Path) -> None:
         self.cluster = cluster
         self.path = path
-        self.base = path / "runs"
         self.app = path / "app.py"
         self.app.write_text(APP)
 
-    def job(self, body: str, *options: str, **changes: str) -> Job:
-        changes = {"QFW_RUN_BASE_DIR": str(self.base), "APP": str(self.app), **changes}
-        return self.cluster.batch(body, *options, cwd=self.path, **changes)
+    def job(self, body: str, *options: str) -> Job:
+        return self.cluster.batch(body, *options, cwd=self.path, APP=str(self.app), **mpi())
 
     def local(self, job: Job) -> list[Path]:
         """What the job's runs have on nodes."""
         return list(Path("/tmp", f"qfw-{os.getuid()}").glob(f"{self.cluster.name}-{job.job_id}.*"))
 
-    def nothing_left(self, job: Job) -> None:
-        left = of_the_job(processes(), job.job_id)
-        assert not left and self.local(job) == [] and not list(self.base.glob("*")), (left, job.text)
-
 
 @pytest.fixture
-def place(cluster: Cluster, tmp_path: Path) -> Place:
-    return Place(cluster, tmp_path)
+def place(cluster: Cluster, scratch: Path) -> Place:
+    return Place(cluster, scratch)
 
 
 def ranks(text: str) -> list[tuple[str, str, str]]:
@@ -83,19 +88,28 @@ ls -A "$QFW_RUN_BASE_DIR"; echo end
     here, there = rest.split("on the quantum node")
     assert ranks(here) == [("-", "c1", "tls")] and [way for _, node, way in ranks(there) if node == "q1"] == ["unix"]
     assert f"qfw run {run_id} ended\nend\n" in job.text
-    place.nothing_left(job)
+    assert_nothing_left(job)
 
 
 def test_an_application_that_fills_a_plain_job_still_starts(place: Place) -> None:
     script = """set -e
 qfw_setup.sh --profile hybrid
 qfw_srun.sh "$APP"
+mkdir mpi; export TMPDIR=$PWD/mpi # MPI leaves things there
+qfw_srun.sh -n 2 python3 -c 'from mpi4py import MPI; print("a world of", MPI.COMM_WORLD.size, flush=True)'
+qfw doctor
+srun --overlap -n 2 --mpi=none qfw doctor || echo broken
 qfw_teardown.sh
 """
     job = place.job(script, "--nodes=1", "--ntasks=4", "--exclusive")
     assert job.end() == "COMPLETED", job.text
     assert ranks(job.text) == [(str(rank), "c1", "unix") for rank in range(4)] and "the only component" in job.text
-    place.nothing_left(job)
+    assert job.text.count("a world of 2\n") == 2, job.text
+    seen = f"{place.cluster.name}-{job.job_id}.0: "
+    assert f"ok      tls        {seen}good until" in job.text and f"ok      port       {seen}runtime at" in job.text
+    assert "srun --mpi=pmix starts ranks" in job.text
+    assert job.text.count("Slurm started 2 tasks, and MPI has a world of 1") == 2 and "broken\n" in job.text
+    assert_nothing_left(job)
 
 
 def test_an_explicit_group_wins(place: Place) -> None:
@@ -108,23 +122,28 @@ qfw_teardown.sh
     assert job.end() == "COMPLETED", job.text
     assert f"job step {job.job_id}.0 on c1" in job.text and "named by --het-group" in job.text
     assert ranks(job.text) == [("0", "q1", "tls")], "the application gets the other component"
-    place.nothing_left(job)
+    assert_nothing_left(job)
 
 
 def test_a_script_that_ends_without_teardown_leaves_nothing(place: Place) -> None:
     job = place.job(f'{HET}qfw_setup.sh && qfw_srun.sh -n 1 -N 1 "$APP"\n')
     assert job.end() == "COMPLETED", job.text
     assert len(ranks(job.text)) == 1
-    place.nothing_left(job)
+    assert_nothing_left(job)
 
 
-def test_scancel_leaves_nothing(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [("scancel {}", "CANCELLED"), ("scontrol update jobid={} EndTime=now+1", "TIMEOUT")],
+    ids=["scancel", "time limit"],
+)
+def test_slurm_ends_the_job_and_nothing_is_left(place: Place, command: str, state: str) -> None:
     job = place.job(f"{HET}qfw_setup.sh && echo up\nsleep 600\n")
     job.says("up\n")
     assert place.local(job)
-    place.cluster.run("scancel", job.job_id)
-    assert job.end() == "CANCELLED", job.text
-    place.nothing_left(job)
+    place.cluster.run(*command.format(job.job_id).split())
+    assert job.end() == state, job.text
+    assert_nothing_left(job)
 
 
 def test_a_requeued_job_has_a_run_of_its_own(place: Place) -> None:
@@ -135,12 +154,13 @@ qfw_srun.sh -n 1 -N 1 "$APP"; qfw_teardown.sh
     job = place.job(script, "--requeue", "--open-mode=append")
     job.says("up 0\n")
     place.cluster.run("scontrol", "requeue", job.job_id)
-    wait_for("the job to wait for its second start", lambda: job.state() == "PENDING")
+    for component in (job, replace(job, job_id=str(int(job.job_id) + 1))):
+        wait_for("the component to wait for its second start", lambda c=component: c.state() == "PENDING")
+        place.cluster.run("scontrol", "update", f"jobid={component.job_id}", "StartTime=now")  # else in two minutes
     assert place.local(job) == []
-    place.cluster.run("scontrol", "update", f"jobid={job.job_id}", "StartTime=now")  # else in two minutes
     assert job.end() == "COMPLETED", job.text
     assert f"{place.cluster.name}-{job.job_id}.1 is ready" in job.text and len(ranks(job.text)) == 1
-    place.nothing_left(job)
+    assert_nothing_left(job)
 
 
 def test_nodes_that_share_no_file_system_are_named(place: Place) -> None:
@@ -151,4 +171,4 @@ unshare --mount sh -c 'mount -t tmpfs none "$PWD" && qfw_setup.sh; echo status $
     job = place.job(script)
     assert job.end() == "COMPLETED", job.text
     assert "status 1\n" in job.text and "does not share" in job.text and "QFW_RUN_BASE_DIR" in job.text
-    place.nothing_left(job)
+    assert_nothing_left(job)

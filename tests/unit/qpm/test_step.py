@@ -13,6 +13,8 @@ from recorded_slurm import read as recorded
 from qfw.program.errors import QfwError, Unavailable
 from qfw.qpm import head, step
 from qfw.qpm import run as runs
+from qfw.qpm.launch_options import LaunchOptions
+from qfw.simenv.launch import choose
 
 SCONTROL = """#!/bin/sh
 case "$2" in
@@ -64,6 +66,21 @@ def test_the_step_runs_on_the_first_quantum_node_beside_all_others(run: runs.Run
     }  # fmt: skip
     plain = step.command(run, recorded("plain"), [], "c1")
     assert plain[1:5] == ["--overlap", "--nodes=1", "--ntasks=1", "--nodelist=c1"]
+
+
+def test_instances_go_to_the_slots_of_the_quantum_component(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = LaunchOptions(launcher="auto", warm="1")
+    assert step.launch_options(asked, recorded("het")).arguments() == [
+        "--launcher", "auto", "--idle", "60", "--hosts", "q1:1", "--steps", "1", "--warm", "1"
+    ]  # fmt: skip
+    plain = step.launch_options(asked, recorded("plain"))
+    assert plain.hosts == "c1:3,c2:1" and plain.steps == "job"
+    named = LaunchOptions(launcher="auto", hosts="n1:4")
+    assert step.launch_options(named, recorded("het")) == named
+    monkeypatch.setattr(choose, "choices", lambda nodes: {"prte": "no prte", "local": ""})
+    assert step.default_launcher(recorded("het")) == "auto"
+    monkeypatch.setattr(choose, "choices", lambda nodes: {"prte": "no prte", "local": "two hosts"})
+    assert step.default_launcher(recorded("plain")) == "none"
 
 
 @pytest.mark.parametrize(("kill_wait", "drain"), [("30", 5.0), ("5", 3.0), ("1", 0.0)])
