@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qfw.program.errors import InvalidArgument
+from qfw.simenv.launch import unheard
 from qfw.simenv.launch.launcher import Node
 
 CHECK_SECONDS = 10.0  # for a node to answer
@@ -66,7 +67,10 @@ class Steps:
     het_group: int | None = None
 
     def arguments(self) -> list[str]:
-        return ["--prtemca", "plm", "slurm", "--prtemca", "plm_slurm_args", " ".join(self.options())]
+        # At the end of a job Slurm sends SIGTERM to the tasks of all steps at once; a prted that took it would take the
+        # instances with it before their tasks have drained. It ends with prte.
+        plm = ["--prtemca", "plm", "slurm", "--prtemca", "prte_launch_agent", f"{unheard.before()} prted"]
+        return [*plm, "--prtemca", "plm_slurm_args", " ".join(self.options())]
 
     def options(self) -> list[str]:
         """Of every srun: without --overlap a step waits for the ones before it, silently."""

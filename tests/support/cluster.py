@@ -139,8 +139,8 @@ def assert_nothing_left(job: Job) -> None:
 
     def left() -> list[str]:
         mine = [f"{pid} {' '.join(argv)}" for pid, argv in of_the_job(processes(), job.job_id).items()]
-        run = f"{job.cluster.name}-{job.job_id}"
-        places = [*job.scratch.glob("tmp/*"), *job.scratch.glob("runs/*"), *Path("/tmp").glob(f"qfw-*/{run}*")]
+        run, local = f"{job.cluster.name}-{job.job_id}", Path("/tmp", f"qfw-{os.getuid()}")
+        places = [*job.scratch.glob("tmp/*"), *job.scratch.glob("runs/*"), *local.glob(f"{run}*")]
         registry = Path("/run/qfw/jobs", job.cluster.name, job.job_id)
         sockets = [line for line in Path("/proc/net/unix").read_text().splitlines() if run in line]
         return mine + [str(p) for p in (*places, *registry.glob("*"))] + sockets
