@@ -76,6 +76,19 @@ def qv(n: int, depth: int = 10) -> Circuit:
     return circuit
 
 
+def pairs(n: int, depth: int = 20) -> Circuit:
+    """Random SU(4) on random pairs: no order of the qubits suits it."""
+    rng = np.random.default_rng(2)
+    circuit = Circuit(n)
+    for _ in range(depth):
+        order = [int(q) for q in rng.permutation(n)]
+        for a, b in zip(order[0::2], order[1::2], strict=False):
+            z = rng.normal(size=(4, 4)) + 1j * rng.normal(size=(4, 4))
+            unitary, r = np.linalg.qr(z)
+            circuit.gates.append(Gate("unitary", (a, b), None, unitary * (np.diag(r) / np.abs(np.diag(r)))))
+    return circuit
+
+
 def hea(n: int, layers: int = 5) -> Circuit:
     """RY and RZ on every qubit, then a ladder of CX: the ansatz of many variational algorithms."""
     rng = np.random.default_rng(2)

@@ -12,13 +12,13 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from circuits import Circuit, hea, qft, qv
+from circuits import Circuit, hea, pairs, qft, qv
 from common import Figure, Target, from_child, interleave, parser, report, timed
 
 from qfw import simenv
 from qfw.program import PauliSum
 
-CIRCUITS = {"qv": qv, "hea": hea, "qft": qft}
+CIRCUITS = {"qv": qv, "hea": hea, "qft": qft, "pairs": pairs}
 GOAL = 1.2  # times one process with as many threads
 MPI_ENVIRONMENT = {
     "OMPI_MCA_pml": "ob1",

@@ -131,28 +131,31 @@ class DistributedSimulator:
 
 
 class _Planned:
-    """The programs used last, by their bytes; kept alike on all ranks."""
+    """The programs used last, by their hash; kept alike on all ranks, so that rank 0 sends each once."""
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
-        self._kept: OrderedDict[bytes, DistributedSimulator] = OrderedDict()
+        self._kept: OrderedDict[str, DistributedSimulator] = OrderedDict()
 
-    def run(self, program: bytes, request: Request, stopped: Stopped = go_on) -> Outcome:
+    def has(self, name: str) -> bool:
+        return name in self._kept
+
+    def run(self, name: str, code: bytes, request: Request, stopped: Stopped = go_on) -> Outcome:
         """Raises what all ranks raise; ends the job where this rank fails alone."""
         try:
-            return self._get(program).run(request, stopped)
+            return self._get(name, code).run(request, stopped)
         except BaseException as error:
             if not agreed(error):
                 self._ranks.abort(error)
             raise
 
-    def _get(self, program: bytes) -> DistributedSimulator:
-        if program not in self._kept:
-            self._kept[program] = DistributedSimulator(program, self._ranks)
+    def _get(self, name: str, code: bytes) -> DistributedSimulator:
+        if name not in self._kept:
+            self._kept[name] = DistributedSimulator(code, self._ranks)
             while len(self._kept) > PROGRAMS_KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(program)
-        return self._kept[program]
+        self._kept.move_to_end(name)
+        return self._kept[name]
 
 
 class Leader:
@@ -168,12 +171,12 @@ class Leader:
         if self._closed:
             raise InternalError("the leader of the ranks is closed")
         row = np.asarray(request.row, dtype="<f8")
-        rest = json.dumps(request.arguments()).encode()
-        code = program.bytes
+        rest = json.dumps([program.hash, request.arguments()]).encode()
+        code = b"" if self._planned.has(program.hash) else program.bytes
         self._send(HEADER.pack(MAGIC, RUN, len(code), len(rest), row.nbytes))
         if self.ranks.size > 1:
             self.ranks.broadcast(np.frombuffer(code + rest + row.tobytes(), dtype=np.uint8).copy())
-        return self._planned.run(code, request, stopped)
+        return self._planned.run(program.hash, code, request, stopped)
 
     def close(self) -> None:
         """Lets the other ranks end."""
@@ -216,7 +219,8 @@ def _run_one(ranks: Ranks, planned: _Planned, data: bytes, sizes: Sequence[int])
     code, rest = data[: sizes[0]], data[sizes[0] : sizes[0] + sizes[1]]
     row = np.frombuffer(data[sizes[0] + sizes[1] :], dtype="<f8")
     with suppress(QfwError):  # rank 0 has it too, and tells who asked
-        planned.run(code, Request(row=row, **json.loads(rest)))
+        name, arguments = json.loads(rest)
+        planned.run(name, code, Request(row=row, **arguments))
 
 
 def _wait(comm: Any) -> None:

@@ -19,20 +19,24 @@ struct State::Part {
 
   uint64_t count() const noexcept { return uint64_t{1} << (bits - static_cast<unsigned>(std::popcount(mask))); }
 
+  // Whether each aligned `count` amplitudes lie together; then where.
+  bool together(uint64_t count) const noexcept { return mask == 0 || count <= uint64_t{1} << std::countr_zero(mask); }
+  uint64_t index(uint64_t i) const noexcept { return deposit(i, ~mask & ((uint64_t{1} << bits) - 1)) | value; }
+
   // Calls copy(data in the slice, data in the message, bytes) for what is contiguous of [first, first + count).
   template <class Copy>
   void for_runs(std::byte* slice, uint64_t first, uint64_t count, std::byte* message, const Copy& copy) const {
     const unsigned run_bits = mask == 0 ? bits : static_cast<unsigned>(std::countr_zero(mask));
-    const uint64_t keep = ~mask & ((uint64_t{1} << bits) - 1), each = bytes_per_amplitude(kernels);
+    const uint64_t each = bytes_per_amplitude(kernels);
     if (run_bits >= kernels.lane_bits) {
       const uint64_t run = std::min(uint64_t{1} << run_bits, count);
       for (uint64_t i = first; i < first + count; i += run, message += run * each)
-        copy(slice + (deposit(i, keep) | value) * each, message, run * each);
+        copy(slice + index(i) * each, message, run * each);
       return;
     }
     const size_t scalar = kernels.scalar_bytes, imaginary = scalar << kernels.lane_bits;
     for (uint64_t i = first; i < first + count; ++i, message += each) {
-      std::byte* real = slice + real_index(kernels, deposit(i, keep) | value) * scalar;
+      std::byte* real = slice + real_index(kernels, index(i)) * scalar;
       copy(real, message, scalar);
       copy(real + imaginary, message + scalar, scalar);
     }
@@ -54,14 +58,19 @@ uint64_t State::piece() const noexcept { return std::min<uint64_t>(size(), std::
 void State::swap_part(unsigned partner, const Part& part, bool send, bool receive) {
   const uint64_t total = part.count(), piece = std::min(total, this->piece());
   const size_t bytes = piece * each_;
-  std::byte *out = room(sent_, bytes), *in = room(received_, bytes);
+  const bool direct = piece >= uint64_t{1} << kernels_.lane_bits && part.together(piece);
+  std::byte* in = room(received_, bytes);
   if (!receive) std::memset(in, 0, bytes);  // what the partner has is zero
   for (uint64_t first = 0; first < total; first += piece) {
-    if (send)
+    const std::byte* from = data_ + part.index(first) * each_;
+    if (send && !direct) {
+      std::byte* out = room(sent_, bytes);
+      from = out;
       part.for_runs(data_, first, piece, out,
                     [](std::byte* slice, std::byte* message, size_t n) { std::memcpy(message, slice, n); });
+    }
     if (send) comm_->traffic.bytes += bytes;
-    comm_->swap(partner, {out, send ? bytes : 0}, {in, receive ? bytes : 0});
+    comm_->swap(partner, {from, send ? bytes : 0}, {in, receive ? bytes : 0});
     part.for_runs(data_, first, piece, in,
                   [](std::byte* slice, std::byte* message, size_t n) { std::memcpy(slice, message, n); });
   }

@@ -70,7 +70,7 @@ class RanksExecutor:
         request = Request(
             row=task.bindings[index],
             shots=task.shots,
-            seed=simenv.derive_seed(task.seed, getattr(task, "first_row", 0) + index),
+            seed=simenv.derive_seed(task.seed, task.first_row + index),
             memory="memory" in wanted,
             counts="counts" in wanted,
             probabilities="probabilities" in wanted,

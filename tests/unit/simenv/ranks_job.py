@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from mpi4py import MPI
 from qfw import simenv
 from qfw.program import Affine, Builder, PauliSum, Program
 from qfw.program.errors import QfwError
+from qfw.qpm.plugin import Task
+from qfw.qpm.plugins.statevec.ranks import RanksExecutor
 from qfw.simenv import distributed
 from qfw.simenv.distributed import Leader, Request, follow
 from qfw.simenv.ranks import CANCELLED, GO_ON, Voice
@@ -203,6 +206,41 @@ def errors(leader: Leader) -> Result:
     return {"said": said, "after": difference(leader, program, Request(row=[0.4], statevector=True))}
 
 
+def served(leader: Leader) -> Iterator[float]:
+    """By the executor that serves tasks, on a thread of its own."""
+    executor = RanksExecutor(leader)
+    for seed, outputs in enumerate(({"counts", "memory"}, {"expectations", "gradients"}, {"probabilities"})):
+        program, row = circuits.random_circuit(seed + 70, 8, 40).build(parametric=True, measure=True)
+        bindings = np.array([row, [0.5 * v for v in row]])
+        sums = (random_sum(np.random.default_rng(seed), 8, 4),)
+        task = Task(
+            program=program,
+            bindings=bindings,
+            shots=200,
+            outputs=frozenset(outputs),
+            qubits=(),
+            observables=sums,
+            gradient_parameters=(),
+            seed=9,
+            first_row=5,
+            options={"precision": "double", "max_steps": 1000},
+        )
+        with ThreadPoolExecutor(1) as thread:
+            (rows,) = thread.submit(executor.run, [task]).result()
+        assert not isinstance(rows, QfwError), rows
+        for index, found in enumerate(rows):
+            request = Request(
+                row=bindings[index],
+                shots=200,
+                seed=simenv.derive_seed(9, 5 + index),
+                observables=sums if "gradients" in outputs else (),
+                **dict.fromkeys(outputs - {"expectations"}, True),
+            )
+            expected = simenv.simulate(program, row=request.row, **request.arguments())
+            assert outputs <= expected.keys()
+            yield max(float(np.abs(getattr(found, name) - value).max()) for name, value in expected.items())
+
+
 NUMBERS = (
     unitary_circuits,
     expectation_values,
@@ -213,6 +251,7 @@ NUMBERS = (
     dynamic,
     single_precision,
     windows,
+    served,
 )
 RESULTS = (few_exchanges, few_qubits, errors)
 

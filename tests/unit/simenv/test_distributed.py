@@ -28,7 +28,17 @@ both = pytest.mark.parametrize("ranks", [2, 4])
 @both
 @pytest.mark.parametrize(
     "case",
-    ["unitary_circuits", "expectation_values", "gradients", "shots", "probabilities", "branches", "dynamic", "windows"],
+    [
+        "unitary_circuits",
+        "expectation_values",
+        "gradients",
+        "shots",
+        "probabilities",
+        "branches",
+        "dynamic",
+        "windows",
+        "served",
+    ],
 )
 def test_results_are_those_of_one_process(ranks: int, case: str) -> None:
     assert found(ranks)[case] < 1e-12
