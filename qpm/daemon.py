@@ -113,7 +113,7 @@ class Daemon:
         sockets = runs.instance_sockets(self.run)
         files = client_files(self.run.path, self.run.run_id) if self.listen else None
         home = Home(self.run.run_id, self.run.endpoint_file, self.run.instances, sockets, node_name(), files)
-        self.fleet = Fleet(launcher, home, oversubscribe=self.launch.oversubscribe)
+        self.fleet = Fleet(launcher, home, self.launch)
         registry = Registry(LeaseTable(self.run.run_id, self.fleet.adopt))
         self.fleet.begin(self.runtime, registry)
         self.host = Host(self.runtime, self.runtime_socket.parent, self.run.workers, self.fleet)

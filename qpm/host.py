@@ -5,6 +5,7 @@ A plugin that cannot be imported, or lacks its packages, becomes a device that s
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
 import os
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from qfw.program.errors import InvalidArgument, ResourceExhausted
 from qfw.qpm.instances import Fleet, InstanceProcess
@@ -149,6 +150,11 @@ def builtin_info(name: str, threads: int) -> dict[str, Any]:
     return info
 
 
+def _has_mpi() -> bool:
+    """Whether one simulation can run on several ranks here."""
+    return importlib.util.find_spec("mpi4py") is not None
+
+
 class Worker:
     """The worker process of one device: started at its first task, and again after its death."""
 
@@ -158,8 +164,7 @@ class Worker:
         self._sockets = sockets
         self._records = records
         self._child: local.Child | None = None
-
-    tls: ClassVar[Mapping[str, str]] = {}
+        self.tls: Mapping[str, str] = {}
 
     def start(self, ranks: int) -> str:
         """Ends what is left of an earlier process, starts one, returns its address. Called by the runtime."""
@@ -233,7 +238,9 @@ class Host:
         info = builtin_info(spec.name, fleet.threads) if native else spec.info(plugin.name)
         fleet.add(spec.name, value)
         seats = fleet.slots if native or spec.workers == 0 else min(spec.workers, fleet.slots)
-        device = self._runtime.add_workers(info, [InstanceProcess(fleet, spec.name) for _ in range(seats)])
+        policy = fleet.policy(spec.name, ranks=native and _has_mpi()) | ({"simulator": spec.name} if native else {})
+        processes = [InstanceProcess(fleet, spec.name) for _ in range(seats)]
+        device = self._runtime.add_workers({**info, "max_ranks": policy["max_ranks"]}, processes, policy)
         fleet.named(spec.name, device)
         return device
 

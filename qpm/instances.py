@@ -20,17 +20,19 @@ from typing import Any, Protocol
 from qfw.program.errors import DeviceError, DeviceLost, QfwError, ResourceExhausted
 from qfw.qpm import instance_records as records
 from qfw.qpm.instance_records import Adopted, Record
+from qfw.qpm.launch_options import LaunchOptions
 from qfw.qpm.leases import Registration
 from qfw.qpm.listen import Files
 from qfw.qpm.run import private_dir
 from qfw.simenv.launch.launcher import Instance, InstanceSpec, Launcher
 from qfw.simenv.nodes import Grant, Nodes, cpus_of
-from qfw.simenv.pool import Limits, Pool
+from qfw.simenv.pool import Pool
 
 READY_SECONDS = 60.0  # that an instance may take to import its provider's packages and register
 ADOPT_SECONDS = 5.0  # that those of an earlier daemon have to register, once this one can be found
 SPARE_SECONDS = 10.0  # that an adopted instance which no task needs is kept
 TICK_SECONDS = 0.5
+USABLE = 0.9  # of a node's memory
 
 log = logging.getLogger("qfw.qpm.instances")
 
@@ -49,8 +51,9 @@ class Leases(Protocol):
 class Slots(Protocol):
     """The part of `qfw._core.qpm.Runtime` that is told of slots."""
 
-    yield_idle: Callable[[int, int], int]
-    slots_freed: Callable[[], None]
+    def yield_idle(self, device: int, ranks: int = ...) -> int: ...
+
+    def slots_freed(self) -> None: ...
 
 
 @dataclass
@@ -96,12 +99,13 @@ class _Device:
 class Fleet:
     """All instances of one daemon. Thread-safe."""
 
-    def __init__(self, launcher: Launcher, home: Home, *, oversubscribe: bool = False) -> None:
+    def __init__(self, launcher: Launcher, home: Home, options: LaunchOptions) -> None:
         self.launcher = launcher
+        self.options = options
         self.home = home
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._nodes = Nodes(launcher.nodes(), oversubscribe=oversubscribe)
+        self._nodes = Nodes(launcher.nodes(), oversubscribe=options.oversubscribe)
         self._pool = Pool(self._nodes)
         self._devices: dict[str, _Device] = {}
         self._running: dict[str, Running] = {}
@@ -130,11 +134,23 @@ class Fleet:
         """Of a rank: the CPUs of a slot."""
         return max((len(cpus_of(node, 0)) for node in self._nodes.nodes), default=0) or 1
 
-    def add(self, device: str, plugin: str, limits: Limits | None = None) -> None:
+    def policy(self, device: str, *, ranks: bool) -> dict[str, Any]:
+        """How the runtime's pool of a device is to be run; `ranks`: several may simulate one task together."""
+        nodes = [n for n in self._nodes.nodes if n.memory_bytes]
+        most = min(self.launcher.max_ranks, self.slots) if ranks else 1
+        return {
+            "floor": min(self.options.limits(device).floor, self.slots),
+            "idle_s": self.options.idle,
+            "max_ranks": 1 << (most.bit_length() - 1),  # a state vector is halved again and again
+            "node_bytes": int(USABLE * max((n.memory_bytes for n in nodes), default=0)),
+            "rank_bytes": int(USABLE * min((n.memory_bytes // n.slots for n in nodes), default=0)),
+        }
+
+    def add(self, device: str, plugin: str) -> None:
         """A device whose instances will be asked for; those of an earlier daemon are looked for."""
         with self._lock:
             self._devices[device] = _Device(plugin=plugin)
-            self._pool.add(device, limits)
+            self._pool.add(device, self.options.limits(device))
             for record in records.read(self.home.records, device):
                 self._expect(record)
 
@@ -407,7 +423,7 @@ class InstanceProcess:
             }
         )
 
-    def start(self, ranks: int = 1) -> str:
+    def start(self, ranks: int) -> str:
         """Ends what is left of an earlier instance, starts one, returns its address when it serves."""
         self._end("it was replaced")
         with self._lock:

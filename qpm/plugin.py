@@ -233,6 +233,11 @@ class Plugin(ABC):
         """Called once, in the worker process of `device`."""
         raise Unsupported(f"plugin {self.name} has no executor")
 
+    def on_ranks(self, comm: Any) -> Plugin:
+        """The same provider over the ranks of an MPI job, on rank 0 of `comm` (mpi4py's), while the other ranks call
+        `qfw.simenv.distributed.follow`. Raises Unsupported where it cannot use several."""
+        raise Unsupported(f"plugin {self.name} cannot use several ranks")
+
 
 def spec_of(plugin: Plugin, device: str) -> DeviceSpec:
     """The spec of one device of a plugin; raises InvalidArgument when it has no such device."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import importlib
 import logging
 import os
 import signal
@@ -24,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qfw.program.errors import InvalidArgument, QfwError
+from qfw.program.errors import DeviceError, InvalidArgument, QfwError
 from qfw.qpm.host import load_value, teller
 from qfw.qpm.listen import server_files
 from qfw.qpm.plugin import DeviceSpec, Plugin, batch_runner, spec_of
@@ -32,7 +31,6 @@ from qfw.simenv.launch.local import announce
 
 PATIENCE_SECONDS = 2.0  # for a batch that nobody waits for any more, before this process ends itself
 F_SETSIG = 10  # Linux; Python's fcntl has no name for it
-RANK_VARIABLES = ("PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,33 +84,39 @@ def _instance(args: argparse.Namespace, plugin: Plugin, spec: DeviceSpec) -> int
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     places = tuple(parse_place(text) for text in args.place)
     ranks = sum(place.ranks for place in places) or 1
-    if ranks > 1 and _rank() > 0:
-        return _follow()
     try:
-        server = _serve_instance(args, plugin, spec, ranks)
+        if ranks > 1:
+            comm = _communicator(ranks)
+            if comm.Get_rank() > 0:
+                from qfw.simenv.distributed import follow
+
+                follow(comm)
+                return 0
+            plugin = plugin.on_ranks(comm)
+            spec = spec_of(plugin, args.device)
+        server = _serve_instance(args, plugin, spec)
         return _keep_lease(args, server, places)
     except QfwError as error:
-        print(f"instance {args.instance}: {error}", file=sys.stderr)
-        return 1
+        print(f"instance {args.instance}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # the other ranks end with the job
 
 
-def _rank() -> int:
-    return int(next((os.environ[name] for name in RANK_VARIABLES if name in os.environ), "0"))
-
-
-def _follow() -> int:
-    """Computes with rank 0 until that ends."""
+def _communicator(ranks: int) -> Any:
+    """All ranks of this job; raises DeviceError when MPI sees another number of them."""
     from mpi4py import MPI
 
-    importlib.import_module("qfw.simenv.distributed").follow(MPI.COMM_WORLD)
-    return 0
+    comm = MPI.COMM_WORLD
+    if comm.Get_size() != ranks:
+        raise DeviceError(
+            f"MPI says that this job has {comm.Get_size()} ranks, and it was started with {ranks}: is mpi4py of "
+            f"another MPI than what started it? ({MPI.Get_library_version().splitlines()[0]})"
+        )
+    return comm
 
 
-def _serve_instance(args: argparse.Namespace, plugin: Plugin, spec: DeviceSpec, ranks: int) -> Any:
+def _serve_instance(args: argparse.Namespace, plugin: Plugin, spec: DeviceSpec) -> Any:
     if args.endpoint is None:
         raise InvalidArgument("--instance needs --endpoint")
-    if ranks > 1:
-        raise InvalidArgument(f"device {spec.name} cannot use {ranks} ranks")
     if args.listen.startswith("unix:"):
         Path(args.listen.removeprefix("unix:")).unlink(missing_ok=True)
         return serve_device(plugin, spec, args.listen)
@@ -168,11 +172,12 @@ def _keep_lease(args: argparse.Namespace, server: Any, places: Sequence[Any]) ->
     )
     Keeper(args.endpoint, registration, end, grace=args.grace).start()
     over.wait()
-    print(f"instance {args.instance} ends: {reasons[0]}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever read it has gone
+        print(f"instance {args.instance} ends: {reasons[0]}", file=sys.stderr, flush=True)
     if server.address:
         with contextlib.suppress(OSError):
             os.unlink(server.address.removeprefix("unix:"))
-    os._exit(0)  # whatever a provider's library still does
+    os._exit(0 if registration.ranks == 1 else 1)  # whatever a provider's library still does; MPI ends other ranks
 
 
 def end_with_parent() -> NoReturn:

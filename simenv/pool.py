@@ -13,7 +13,7 @@ from qfw.program.errors import ResourceExhausted
 from qfw.simenv.launch.launcher import Place
 from qfw.simenv.nodes import RETRY_AFTER, Grant, Nodes
 
-PATIENCE = 2.0  # seconds after which a device that did not ask again waits no more
+PATIENCE = 6.0  # seconds after which a device that did not ask again waits no more; pools ask every 5 s
 
 
 @dataclass(frozen=True)

