@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from streaming_client import PATIENCE, Client, Tally
+from streaming_client import PATIENCE, Client, Tally, finish
 
 SUPERVISED_KILLS = 10
 
@@ -87,15 +87,6 @@ class Killer:
         return count
 
 
-def finish(client: Client) -> None:
-    """Lets the client take the rest; a client that makes no progress is left behind."""
-    client.ending.set()
-    before = -1
-    while client.is_alive() and client.tally.completed != before:
-        before = client.tally.completed
-        client.join(PATIENCE)
-
-
 def play(args: argparse.Namespace) -> tuple[Tally, int, list[str]]:
     """The whole play; returns what the client saw, the kills, and what went wrong."""
     killer = Killer(f"chaos-{os.getpid()}", random.Random(args.seed), args.restart)
@@ -113,16 +104,7 @@ def play(args: argparse.Namespace) -> tuple[Tally, int, list[str]]:
             capture_output=True,
             timeout=PATIENCE,
         )
-    wrong = list(client.tally.wrong)
-    if client.is_alive():
-        wrong.append(f"no progress for {PATIENCE:g} s")
-    if client.error is not None:
-        wrong.append(f"{type(client.error).__name__}: {client.error}")
-    elif not client.finished:
-        wrong.append("the client did not finish")
-    if client.tally.submitted != client.tally.completed:
-        wrong.append(f"{client.tally.submitted - client.tally.completed} tasks never completed")
-    return client.tally, kills, wrong
+    return client.tally, kills, client.verdict()
 
 
 def main() -> int:

@@ -46,6 +46,19 @@ class Client(threading.Thread):
         except QfwError as error:
             self.error = error
 
+    def verdict(self) -> list[str]:
+        """What went wrong, once it was told to finish."""
+        wrong = list(self.tally.wrong)
+        if self.is_alive():
+            wrong.append(f"no progress for {PATIENCE:g} s")
+        if self.error is not None:
+            wrong.append(f"{type(self.error).__name__}: {self.error}")
+        elif not self.finished:
+            wrong.append("the client did not finish")
+        if self.tally.submitted != self.tally.completed:
+            wrong.append(f"{self.tally.submitted - self.tally.completed} tasks never completed")
+        return wrong
+
     def _stream(self) -> None:
         from qfw import qpi
 
@@ -137,3 +150,12 @@ def rotation() -> object:
     theta = builder.parameter("theta")
     builder.gate("ry", [0], [Affine(theta)])
     return builder.finish()
+
+
+def finish(client: Client) -> None:
+    """Lets the client take the rest; a client that makes no progress is left behind."""
+    client.ending.set()
+    before = -1
+    while client.is_alive() and client.tally.completed != before:
+        before = client.tally.completed
+        client.join(PATIENCE)
