@@ -28,10 +28,12 @@ def missing() -> str:
 class Hosts:
     """Namespaces joined by a bridge; removed with everything in them at the end."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], number: int | None = None) -> None:
+        """`number` tells sets of hosts apart: this process's by default, another's to speak of the hosts it made."""
         self.names = tuple(names)
-        self._tag = f"q{os.getpid() % 100_000}"
-        self._net = f"10.{64 + os.getpid() // 250 % 128}.{os.getpid() % 250}"
+        self.number = os.getpid() if number is None else number
+        self._tag = f"q{self.number % 100_000}"
+        self._net = f"10.{64 + self.number // 250 % 128}.{self.number % 250}"
         self._bridge = f"{self._tag}br"
 
     def __enter__(self) -> Hosts:
@@ -67,10 +69,10 @@ class Hosts:
 
     def cut(self, name: str) -> None:
         """Nothing passes between that host and the others until `mend`."""
-        _ip("link", "set", self._outside(name), "down")
+        _ip("-n", self._space(name), "link", "set", "eth0", "down")
 
     def mend(self, name: str) -> None:
-        _ip("link", "set", self._outside(name), "up")
+        _ip("-n", self._space(name), "link", "set", "eth0", "up")
 
     def processes(self) -> list[int]:
         """What runs in any of the namespaces."""
