@@ -256,7 +256,7 @@ NUMBERS = (
 RESULTS = (few_exchanges, few_qubits, errors)
 
 
-def die_in_the_middle(leader: Leader) -> Result:
+def ill_in_the_middle(leader: Leader) -> Result:
     for number in range(1000):
         leader.run(ladder(10), Request(statevector=True))
         if number == 3:
@@ -273,25 +273,30 @@ def all_cases(leader: Leader) -> Result:
     return found
 
 
-class Dying(Voice):
+class Ill(Voice):
+    """Says something for the last time, somewhere in the middle of a run."""
+
     calls = 0
 
     def all_gather(self, values: Any) -> Any:
-        Dying.calls += 1
-        if Dying.calls == 100:
+        Ill.calls += 1
+        if Ill.calls == 100 and sys.argv[1] == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if Ill.calls == 100:
+            raise MemoryError("of this rank alone")
         return super().all_gather(values)
 
 
 def main() -> None:
-    comm = MPI.COMM_WORLD
+    """Arguments: "cases"; or "die" or "fail" and the rank that does."""
+    comm, what = MPI.COMM_WORLD, sys.argv[1]
+    if what != "cases" and comm.rank == int(sys.argv[2]):
+        distributed.Voice = Ill  # type: ignore[misc]
+    threads = 4 // comm.size
     if comm.rank != 0:
-        if sys.argv[1] == "die" and comm.rank == 1:
-            distributed.Voice = Dying  # type: ignore[misc]
-        return follow(comm, threads=1)
-    with Leader(comm, threads=1) as leader:
-        job = die_in_the_middle if sys.argv[1] == "die" else all_cases
-        print(json.dumps(job(leader)), flush=True)
+        return follow(comm, threads)
+    with Leader(comm, threads) as leader:
+        print(json.dumps(all_cases(leader) if what == "cases" else ill_in_the_middle(leader)), flush=True)
 
 
 if __name__ == "__main__":

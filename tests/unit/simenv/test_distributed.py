@@ -82,8 +82,18 @@ def test_three_ranks_are_refused() -> None:
     assert "a state vector is shared by 1, 2, 4, 8, ... ranks; this job has 3" in done.stderr
 
 
-def test_a_rank_that_dies_ends_the_job() -> None:
-    done = mpi.run(2, [JOB, "die"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_dies_ends_the_job(rank: int) -> None:
+    done = mpi.run(2, [JOB, "die", str(rank)])
     assert done.returncode != 0
     assert "running" in done.stdout
     assert not done.stdout.rstrip().endswith("}")  # rank 0 did not come to its end
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_fails_alone_ends_the_job_and_says_why(rank: int) -> None:
+    done = mpi.run(2, [JOB, "fail", str(rank)])
+    assert done.returncode != 0
+    assert f"rank {rank} ends the job: " in done.stderr
+    assert "MemoryError: of this rank alone" in done.stderr
+    assert not done.stdout.rstrip().endswith("}")
