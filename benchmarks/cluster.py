@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -22,13 +23,18 @@ from qfw.qpm.plugins.nwqsim.installed import find
 from qfw.simenv.launch import choose, openmpi
 from qfw.simenv.launch.launcher import Node
 
-STAND_IN = ROOT / "tests/support/nwq_qasm.py"
 QUBITS, SHOTS = 3, 100
 LAYERS = 4
 CALLS = 72  # circuits of one cost evaluation of VQLS
 LAUNCHES = 5  # of prterun in one repetition
 MANY = 2_000
 INSTANCES = (1, 2, 4)
+
+
+def stand_in(folder: Path) -> Path:
+    """What the tests have in place of NWQ-Sim."""
+    sys.path.append(str(ROOT / "tests/support"))
+    return Path(importlib.import_module("nwq_qasm").install(folder))
 
 
 def small(seed: int) -> Program:
@@ -153,15 +159,16 @@ def targets(figures: Mapping[str, Figure]) -> list[Target]:
 def main() -> None:
     chosen = parser(__doc__, 5).parse_args()
     named = os.environ.get("QFW_NWQSIM")
-    nwqsim = find().executable if named else STAND_IN
     launcher = choose.best([Node("localhost", 2)])
     times: dict[str, list[float]] = {"set-up to ready": [], "instance start, with a first result": [], "teardown": []}
     figures: dict[str, Figure] = {}
     if launcher == "prte":
         figures |= interleave({"DVM start": dvm_start}, chosen.repetitions)
-    with instances(launcher, 2, times, nwqsim) as context, tempfile.TemporaryDirectory(prefix="qfwb-") as folder:
-        figures |= per_circuit(context, nwqsim, Path(folder), chosen.repetitions)
-    figures |= scaling(launcher, times, nwqsim, chosen.repetitions)
+    with tempfile.TemporaryDirectory(prefix="qfwb-") as folder:
+        nwqsim = find().executable if named else stand_in(Path(folder))
+        with instances(launcher, 2, times, nwqsim) as context:
+            figures |= per_circuit(context, nwqsim, Path(folder), chosen.repetitions)
+        figures |= scaling(launcher, times, nwqsim, chosen.repetitions)
     figures |= {name: Figure(tuple(seconds)) for name, seconds in times.items()}
     report(
         "cluster", figures, targets(figures), chosen.output, launcher=launcher,

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import nwq_qasm
 import pytest
 from samples import install
 
@@ -15,17 +16,19 @@ from qfw._core.qpm import Runtime
 from qfw.qpm import run as runs
 from qfw.qpm import run_cli
 
-NWQSIM = os.environ.get("QFW_NWQSIM", "") or str(Path(__file__).parents[1] / "support" / "nwq_qasm.py")
+NWQSIM = os.environ.get("QFW_NWQSIM", "")  # taken away before each test
 
 
 @pytest.fixture(scope="module")
-def live_run(private_directories: Path, installed_plugins: Path) -> Iterator[runs.Run]:
+def live_run(
+    private_directories: Path, installed_plugins: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[runs.Run]:
     run = runs.run_of("conformance")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(
             "PYTHONPATH", os.pathsep.join(filter(None, [str(installed_plugins), os.environ.get("PYTHONPATH", "")]))
         )
-        patch.setenv("QFW_NWQSIM", NWQSIM)
+        patch.setenv("QFW_NWQSIM", NWQSIM or nwq_qasm.install(tmp_path_factory.mktemp("nwqsim")))
         run_cli.start(run, log_level="info", tcp="127.0.0.1")
     yield run
     run_cli.clean(run, grace=10.0)

@@ -265,6 +265,25 @@ def test_a_task_that_cannot_be_interrupted_does_not_keep_its_device(sample: qpi.
     assert sample.run(qpi.Task(ghz(), shots=5), timeout=60).shots == 5
 
 
+def test_qfws_names_of_nwqsim_and_its_back_ends(live_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    circuits = pytest.importorskip("qiskit.circuit", reason="qiskit is not installed")
+    from qfw_qiskit import QFWBackend, QFWBackendType
+
+    monkeypatch.setenv("QFW_STRICT_PROVIDER", "1")
+    circuit = circuits.QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    for backend in ("CPU", "OpenMP"):
+        names = {"betype": QFWBackendType.QFW_TYPE_NWQSIM, "properties": {"backend": backend, "compiler": "staq"}}
+        found = QFWBackend(**names, endpoint=str(live_run.endpoint_file))
+        counts = found.run(circuit, shots=100).result(timeout=60).get_counts()
+        assert found.device.name == "nwqsim" and set(counts) == {"00", "11"}
+    with pytest.raises(InvalidArgument, match="backend='AMDGPU': not one of CPU, OpenMP, MPI"):
+        names["properties"] = {"backend": "AMDGPU"}
+        QFWBackend(**names, endpoint=str(live_run.endpoint_file)).run(circuit).result(timeout=60)
+
+
 def test_two_clients_do_not_take_each_others_results(live_run: Run) -> None:
     found: dict[str, list[int]] = {}
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -I -S
 """Stands in for NWQ-Sim's `nwq_qasm`: the same arguments, output and dumps as version 1.0 (commit 1a4f3c4 of
-pnnl/NWQ-Sim), by a few lines of state-vector simulation. $QFW_STANDIN_NWQSIM names a way to fail."""
+pnnl/NWQ-Sim), by a few lines of state-vector simulation. $QFW_STANDIN_NWQSIM names a way to fail. Tests take the copy
+that `install` makes: `python3` on PATH may be a script that looks for a Python first, which takes longer than this."""
 
 import cmath
 import math
@@ -217,4 +218,16 @@ def main():
     return None
 
 
-main()
+def install(folder):
+    """A copy in `folder` that is run by the Python of this process; returns its path."""
+    with open(__file__) as file:
+        text = file.read().split("\n", 1)[1]
+    made = os.path.join(folder, "nwq_qasm")
+    with open(made, "w") as file:
+        file.write(f"#!{os.path.realpath(sys.executable)} -IS\n{text}")
+    os.chmod(made, 0o755)
+    return made
+
+
+if __name__ == "__main__":
+    main()

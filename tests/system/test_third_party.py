@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import nwq_qasm
 import pytest
 from launching import carrying, eventually
 from samples import install
@@ -27,13 +28,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["local", "prte"])
-def run(request: pytest.FixtureRequest, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[runs.Run]:
+def run(
+    request: pytest.FixtureRequest, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[runs.Run]:
     """A run with two slots, which sees the package; at its end nothing is left of it."""
     if reason := choose.choices([Node("localhost", 2)])[request.param]:
         pytest.skip(f"launcher {request.param}: {reason}")
     mark = os.urandom(4).hex()
     monkeypatch.setenv("QFW_TEST_MARK", mark)
-    monkeypatch.setenv("QFW_NWQSIM", str(TESTS / "support/nwq_qasm.py"))
+    monkeypatch.setenv("QFW_NWQSIM", nwq_qasm.install(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")])))
     made = runs.run_of(f"third-{mark}")
     run_cli.start(made, launch=LaunchOptions(request.param, slots=2), log_level="info")

@@ -14,9 +14,9 @@ MAX_QUBITS = 34  # of state vectors on one node; the bytes are compared with wha
 
 OPTIONS = (
     Option("method", "statevector", "How NWQ-Sim simulates.", ("statevector",)),
-    Option("backend", "CPU", "What NWQ-Sim runs on; MPI gives counts and memory alone.", ("CPU", "OPENMP", "MPI")),
+    Option("backend", "CPU", "What NWQ-Sim runs on; MPI gives counts and memory alone.", ("CPU", "OpenMP", "MPI")),
     Option("ranks", 1, "Processes of the MPI back end, a power of two.", minimum=1, maximum=1 << 16),
-    Option("threads", 1, "Threads of the OPENMP back end.", minimum=1, maximum=4096),
+    Option("threads", 1, "Threads of the OpenMP back end.", minimum=1, maximum=4096),
     Option("fusion", True, "Whether NWQ-Sim fuses gates."),
 )
 

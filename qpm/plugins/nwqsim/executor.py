@@ -131,14 +131,14 @@ def checked(task: Task) -> Plan:
     if backend == "MPI" and wanted:
         raise Unsupported(
             f"{wanted[0]} with backend='MPI': NWQ-Sim's ranks overwrite each other's dumps of the state; the back ends "
-            "CPU and OPENMP give them"
+            "CPU and OpenMP give them"
         )
     if ranks != 1 and backend != "MPI":
         raise InvalidArgument(f"option ranks={ranks} with backend={backend!r}: processes are for backend='MPI'")
     if ranks & (ranks - 1):
         raise InvalidArgument(f"option ranks={ranks}: NWQ-Sim takes a power of two")
-    if threads != 1 and backend != "OPENMP":
-        raise InvalidArgument(f"option threads={threads} with backend={backend!r}: threads are for backend='OPENMP'")
+    if threads != 1 and backend != "OpenMP":
+        raise InvalidArgument(f"option threads={threads} with backend={backend!r}: threads are for backend='OpenMP'")
     least = LOCAL_QUBITS + ranks.bit_length() - 1 if backend == "MPI" else 1
     plan = Plan(method, backend, ranks, threads, bool(task.options["fusion"]), max(least, task.program.num_qubits))
     check_memory(plan, task.shots)
@@ -163,7 +163,7 @@ def launch(plan: Plan, folder: Path, shots: int, seed: int, dump: Path | None) -
     """NWQ-Sim's arguments: its names of ours."""
     words = ["--qasm_file", str(folder / "program.qasm"), "--backend", plan.backend, "--sim", METHODS[plan.method]]
     words += ["--shots", str(shots), "--random_seed", str(seed)]
-    if plan.backend == "OPENMP":
+    if plan.backend == "OpenMP":
         words += ["--hw_threads", str(plan.threads)]
     if not plan.fusion:
         words.append("--disable_fusion")

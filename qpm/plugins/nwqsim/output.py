@@ -57,8 +57,8 @@ def check_interface(text: str) -> None:
 
 
 def backends(text: str) -> frozenset[str]:
-    """The back ends that `--backend_list` names, in capitals. Raises Unavailable for another text."""
-    found = frozenset(name.upper() for name in _BACKEND.findall(text))
+    """The back ends that `--backend_list` names. Raises Unavailable for another text."""
+    found = frozenset(_BACKEND.findall(text))
     if not text.startswith("Available backends:\n") or "CPU" not in found:
         raise Unavailable(f"unknown version of NWQ-Sim: its --backend_list says {quote(text)}")
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 import dense
 import numpy as np
+import nwq_qasm
 import pytest
 
 from qfw.program import Builder, PauliSum, Program, gate, gates
@@ -32,11 +33,17 @@ from qfw.qpm.plugins.nwqsim.installed import Installed
 from qfw.qpm.plugins.nwqsim.launch import Launch, run
 
 SUPPORT = Path(__file__).parents[2] / "support"
-STANDIN = SUPPORT / "nwq_qasm.py"
 FAILURE, PID = "QFW_STANDIN_NWQSIM", "QFW_STANDIN_PID"
 REAL = os.environ.get("QFW_NWQSIM", "")
 
-standin = Installed(STANDIN, "1.0.0", (str(SUPPORT / "mpirun.sh"),), False)
+standin = Installed(Path(), "", (), False)  # of the fixture
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global standin
+    made = Path(nwq_qasm.install(tmp_path_factory.mktemp("nwqsim")))
+    standin = Installed(made, "1.0.0", (str(SUPPORT / "mpirun.sh"),), False)
 
 
 def results(executor: NwqsimExecutor, program: Program, **given: Any) -> list[Row]:
@@ -129,7 +136,7 @@ def test_counts_are_of_the_bits_that_were_measured_into() -> None:
     assert ones != sorted(ones), "shots come in no order"
 
 
-@pytest.mark.parametrize("options", [{}, {"backend": "OPENMP", "threads": "2"}])
+@pytest.mark.parametrize("options", [{}, {"backend": "OpenMP", "threads": "2"}])
 def test_rows_and_seeds(options: dict[str, str]) -> None:
     builder = Builder(1, 1)
     theta = builder.parameter("theta")
@@ -176,7 +183,7 @@ def test_mpi_gives_counts_and_nothing_from_the_state() -> None:
         ({"backend": "MPI", "ranks": "3"}, "ranks=3: NWQ-Sim takes a power of two"),
         ({"ranks": "2"}, "ranks=2 with backend='CPU'"),
         ({"threads": "2"}, "threads=2 with backend='CPU'"),
-        ({"backend": "NVGPU"}, "not one of CPU, OPENMP, MPI"),
+        ({"backend": "NVGPU"}, "not one of CPU, OpenMP, MPI"),
         ({"method": "density_matrix"}, "not one of statevector"),
     ],
 )
@@ -236,7 +243,7 @@ def test_another_version_or_another_program(monkeypatch: pytest.MonkeyPatch) -> 
         one(ghz(), NwqsimExecutor(Installed(Path("/bin/echo"), "", (), False)))
     monkeypatch.delenv(FAILURE)
     with pytest.raises(DeviceError, match="no mpirun on PATH"):
-        one(ghz(), NwqsimExecutor(Installed(STANDIN, "", (), False)), options={"backend": "MPI"})
+        one(ghz(), NwqsimExecutor(Installed(standin.executable, "", (), False)), options={"backend": "MPI"})
 
 
 def pid_of(file: Path) -> int:
@@ -275,12 +282,13 @@ WORKER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from test_nwqsim_executor import ghz, one
-one(ghz(), stopped=lambda: False)
+from qfw.qpm.plugins.nwqsim import plugin
+one(ghz(), plugin.executor("nwqsim"), stopped=lambda: False)
 """
 
 
 def test_a_worker_that_is_killed_leaves_no_nwqsim(tmp_path: Path) -> None:
-    environment = {**os.environ, FAILURE: "hang", PID: str(tmp_path / "pid")}
+    environment = {**os.environ, FAILURE: "hang", PID: str(tmp_path / "pid"), "QFW_NWQSIM": str(standin.executable)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SUPPORT), environment.get("PYTHONPATH", "")]))
     folder = str(Path(__file__).parent)
     worker = subprocess.Popen([sys.executable, "-c", WORKER, folder], env=environment)
@@ -315,8 +323,8 @@ def test_where_nwqsim_is_looked_for(nothing_installed: Path, monkeypatch: pytest
     (nothing_installed / "nwqsim-config-version.cmake").write_text('set(PACKAGE_VERSION "1.0.0")\n')
     assert plugin.devices()[0].version == "1.0.0"
     config = nothing_installed / "qfw" / "nwqsim.toml"
-    config.write_text(f'executable = "{STANDIN}"\nmpirun = ["srun", "--overlap"]\nversion = "9"\n')
-    assert find() == Installed(STANDIN, "9", ("srun", "--overlap"), True)
+    config.write_text(f'executable = "{standin.executable}"\nmpirun = ["srun", "--overlap"]\nversion = "9"\n')
+    assert find() == Installed(standin.executable, "9", ("srun", "--overlap"), True)
     monkeypatch.setenv("QFW_NWQSIM", str(nothing_installed / "bin"))
     monkeypatch.setenv("QFW_NWQSIM_MPIRUN", "mpiexec --quiet")
     assert find() == Installed(on_path, "9", ("mpiexec", "--quiet"), True)
@@ -355,7 +363,7 @@ def test_the_real_nwqsim_counts_and_fails_as_the_stand_in_does(real: NwqsimExecu
     again = [counts(one(ghz(5), real, seed=3)) for _ in range(2)]
     assert again[0] == again[1] and set(again[0]) == {0, 7}
     assert set(counts(one(ghz(3, (8, 0, 3), 10), real))) == {0, 1 << 8 | 1 | 1 << 3}
-    threads = {"backend": "OPENMP", "threads": "2"}
+    threads = {"backend": "OpenMP", "threads": "2"}
     assert counts(one(ghz(5), real, options=threads)) == counts(one(ghz(5), real, options=threads))
     with pytest.raises(DeviceError, match="--shots many was ended by SIGABRT: stderr .*stoll"):
         run(real._installed, Launch(("--shots", "many")), tmp_path, lambda: False)
