@@ -18,6 +18,12 @@ from qfw.qpm import job as jobs
 from qfw.qpm import run as runs
 from qfw.simenv.launch import registry
 
+NOT_SHARED = 3  # exit status
+
+
+class NotShared(Unavailable):
+    """The run's directory is not there: it was made on another node, and is not on a shared file system."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns only when it fails: else this process has become the daemon."""
@@ -27,11 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--step-job", required=True, help="job id of the component that this step belongs to")
     parser.add_argument("--toward", default="", help="a node of the application, to listen where it can reach us")
     parser.add_argument("--listen", default="", help="where to listen, in place of that")
-    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--log", required=True, help="-: as it is, srun takes it to the other side")
     parser.add_argument("--restart", action="store_true")
     args, rest = parser.parse_known_args(argv)
     try:
         become(args, rest)
+    except NotShared as error:
+        print(f"qfw: {jobs.node_name()}: {error}", file=sys.stderr)
+        return NOT_SHARED
     except (QfwError, OSError) as error:
         print(f"qfw: {jobs.node_name()}: {error}", file=sys.stderr)
     return 1
@@ -44,10 +53,7 @@ def become(args: argparse.Namespace, rest: Sequence[str], environ: Mapping[str, 
         raise Unavailable("not a step of a Slurm job: SLURM_JOB_ID is not set")
     node = jobs.node_name(environ)
     if not (args.run_dir / runs.ALLOCATION).is_file():
-        raise Unavailable(
-            f"{args.run_dir} is not the directory that qfw_setup.sh wrote: this node does not share its file system. "
-            "QFW_RUN_BASE_DIR names a directory that all nodes of the job share"
-        )
+        raise NotShared(f"{args.run_dir} is not the directory that qfw_setup.sh wrote: no file system is shared")
     run = runs.Run(args.run_id, args.run_dir, runs.private_dir(job.local_dir(node)))
     lock = runs.take_lock(run)
     os.set_inheritable(lock, True)
@@ -56,7 +62,8 @@ def become(args: argparse.Namespace, rest: Sequence[str], environ: Mapping[str, 
     command = [sys.executable, "-P", "-m", module, "--run-id", run.run_id, "--run-dir", str(run.path)]
     command += ["--local-dir", str(run.local), "--lock-fd", str(lock)]
     command += ["--listen", args.listen or own_address(args.toward), *rest]
-    into(args.log)
+    if args.log != "-":
+        into(Path(args.log))
     # Whatever makes temporary files makes them where they go away with the run.
     os.execve(sys.executable, command, {**environ, "TMPDIR": str(run.local)})
 

@@ -37,6 +37,8 @@ from qfw.program.errors import InvalidArgument, NotFound, PermissionDenied, QfwE
 from qfw.qpm import job as jobs
 
 ENDPOINT = "endpoint.json"
+LOCK = "lock"
+PROCESS = "qpmd.json"
 ALLOCATION = "allocation.json"  # in a Slurm job
 STEP = "step.json"
 DRAIN_SECONDS = 5.0  # for unfinished tasks at a graceful end
@@ -104,11 +106,11 @@ class Run:
 
     @property
     def lock_file(self) -> Path:
-        return self.path / "lock"
+        return self.path / LOCK
 
     @property
     def process_file(self) -> Path:
-        return self.path / "qpmd.json"
+        return self.path / PROCESS
 
     @property
     def supervisor_file(self) -> Path:

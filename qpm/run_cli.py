@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 
 from qfw.program.errors import InvalidArgument, QfwError, Unavailable
-from qfw.qpm import allocation, instance_records, job, step
+from qfw.qpm import allocation, broadcast, instance_records, job, step
 from qfw.qpm.launch_options import LaunchOptions, add_options, options_of
 from qfw.qpm.run import (
     DRAIN_SECONDS,
@@ -161,6 +161,8 @@ def _start_step(run: Run, allocated: allocation.Allocation, args: argparse.Names
         valid = certificates.lifetime(args.tls_hours, {**os.environ, **allocated.end_time()})
         certificates.issue(run.path, run.run_id, valid)
         child = step.start(run, allocated, options)
+        if step.alone(run, child, timeout):
+            child = broadcast.start(run, allocated, lambda: step.start(run, allocated, options, log="-"), timeout)
     except BaseException:
         run.remove()
         raise
@@ -351,6 +353,7 @@ def clean(run: Run, grace: float | None) -> bool:
         return False
     end_processes(run, grace)
     end_instances(run)
+    broadcast.remove(run)
     run.remove()
     return True
 

@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from qfw.program.errors import QfwError, Unavailable
 from qfw.qpm import run as runs
 from qfw.qpm.allocation import Allocation, Commands
+from qfw.qpm.head import NOT_SHARED
 from qfw.qpm.launch_options import LaunchOptions
 from qfw.simenv.nodes import parse_hosts
 
@@ -82,16 +84,31 @@ def launch_options(asked: LaunchOptions, allocation: Allocation) -> LaunchOption
     return replace(asked, hosts=allocation.quantum.hosts(), steps=group)
 
 
-def start(run: runs.Run, allocation: Allocation, options: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Starts the daemon's step and returns its srun at once; `options`: for head.py and the daemon."""
+def start(
+    run: runs.Run, allocation: Allocation, options: Sequence[str], log: str | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts the daemon's step and returns its srun at once; `options`: for head.py and the daemon, `log`: for head.py,
+    the run's log unless given."""
     run.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (run.path / runs.STEP).unlink(missing_ok=True)  # of a daemon before this one
     runs.write_json(run.path / runs.ALLOCATION, asdict(allocation))
     toward = Commands().node_address(allocation.application.nodes[0])
-    arguments = command(run, allocation, ["--log", str(run.log_file), *options], toward)
-    with open(run.log_file, "ab") as log:
+    arguments = command(run, allocation, ["--log", log or str(run.log_file), *options], toward)
+    with open(run.log_file, "ab") as file:
         return subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+            arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/", start_new_session=True
         )
+
+
+def alone(run: runs.Run, child: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Waits until the step has found the run's directory, or ended; returns whether it ended for want of it."""
+    for _ in _moments(timeout):
+        os.listdir(run.path)  # has NFS look again at what is there
+        if of(run) is not None:
+            break
+        if child.poll() is not None:
+            return child.returncode == NOT_SHARED
+    return False
 
 
 def end(run: runs.Run, grace: float) -> None:
@@ -120,9 +137,8 @@ def _moments(seconds: float) -> Iterator[None]:
 
 def component_nodes(run: runs.Run) -> dict[str, str]:
     """QFw's names for the nodes of the components, for programs; empty outside of Slurm."""
-    try:
-        found = json.loads((run.path / runs.ALLOCATION).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    found = allocation_of(run)
+    if not found:
         return {}
     nodes = {f"QFW_GROUP_{c['group']}_NODELIST": ",".join(c["nodes"]) for c in found["components"]}
     return {**nodes, "QFW_QPM_ASSIGNED_HOSTS": ",".join(found["quantum"]["nodes"])}
@@ -130,10 +146,17 @@ def component_nodes(run: runs.Run) -> dict[str, str]:
 
 def application_group(run: runs.Run) -> int:
     """The component that programs run in, as setup found it; 0 where nothing is known."""
+    found = allocation_of(run)
+    return int(found["application"]["group"]) if found else 0
+
+
+def allocation_of(run: runs.Run) -> dict[str, Any]:
+    """The fields of the Allocation that the run was started in; empty outside of Slurm."""
     try:
-        return int(json.loads((run.path / runs.ALLOCATION).read_text())["application"]["group"])
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
-        return 0
+        found: dict[str, Any] = json.loads((run.path / runs.ALLOCATION).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return found
 
 
 def left_behind() -> list[runs.Run]:

@@ -163,12 +163,26 @@ qfw_srun.sh -n 1 -N 1 "$APP"; qfw_teardown.sh
     assert_nothing_left(job)
 
 
-def test_nodes_that_share_no_file_system_are_named(place: Place) -> None:
-    script = f"""{HET}mkdir -p "$QFW_RUN_BASE_DIR"
-cd "$QFW_RUN_BASE_DIR"
-unshare --mount sh -c 'mount -t tmpfs none "$PWD" && qfw_setup.sh; echo status $?; ls -A "$QFW_RUN_BASE_DIR"'
+def test_nodes_that_share_no_file_system_get_copies(place: Place) -> None:
+    """The batch script's node sees a file system of its own where the runs are, as if it shared none."""
+    script = f"""{HET}mkdir "$QFW_RUN_BASE_DIR"
+cat > inside.sh <<'END'
+set -e
+mount -t tmpfs none "$QFW_RUN_BASE_DIR"
+qfw_setup.sh
+ls -A "$QFW_RUN_BASE_DIR"/*
+qfw_srun.sh -n 2 -N 2 "$APP"
+echo in the batch script; python3 "$APP"
+qfw_teardown.sh
+ls -A "$QFW_RUN_BASE_DIR"; echo end
+END
+unshare --mount bash inside.sh || exit 1
+ls -A "$QFW_RUN_BASE_DIR"; echo of all
 """
     job = place.job(script)
     assert job.end() == "COMPLETED", job.text
-    assert "status 1\n" in job.text and "does not share" in job.text and "QFW_RUN_BASE_DIR" in job.text
+    assert "spread\n" in job.text, "it was not the shared way"
+    applications, rest = job.text.split("in the batch script")
+    assert [(node, way) for _, node, way in ranks(applications)] == [("c1", "tls"), ("c2", "tls")]
+    assert ranks(rest) == [("-", "c1", "tls")] and rest.endswith("ended\nend\nof all\n")
     assert_nothing_left(job)

@@ -185,7 +185,7 @@ def shared_directory(
     kind = _file_system(directory, mounts.read_text())
     if kind in LOCAL_FILE_SYSTEMS:
         text = f"{directory} is on {kind}, which is this host's alone, and the job has {nodes} nodes"
-        yield Finding("run base", "note", text, "QFW_RUN_BASE_DIR=<directory on a shared file system>")
+        yield Finding("run base", "note", text, "QFW_RUN_BASE_DIR=<shared directory>; else sbcast copies it")
     else:
         yield Finding("run base", "ok", f"{directory} ({kind})")
 
