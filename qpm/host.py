@@ -59,7 +59,7 @@ class Process(Protocol):
         """Ends the instance and gives its slots back; returns when that is done. Idempotent."""
 
     def last_words(self) -> str:
-        """How the instance ended, for the error of the tasks that it took with it. Gives its slots back."""
+        """How the instance ended, for the error of the tasks that it took with it; `stop` follows."""
 
 
 class DeviceTable(Protocol):
@@ -73,11 +73,14 @@ class DeviceTable(Protocol):
 
         `policy`: floor (instances kept up, 0), idle_s (seconds without work after which one beyond the floor is
         stopped; 0: never), max_ranks (of an instance, 1), node_bytes and rank_bytes (memory that an instance of one
-        rank, and each rank of a larger one, may take; 0: not known), simulator ("statevec": its rules for memory)."""
+        rank, and each rank of a larger one, may take; 0: not known), keepalive_s (between pings, 20)."""
 
     def yield_idle(self, device: int, ranks: int = 1) -> int:
         """Somebody else wants slots: stops idle instances of the device, of `ranks` ranks together, and others when
         they have done what they run and have been up for a second. Returns the ranks that are given back at once."""
+
+    def instance_lost(self, device: int, address: str) -> None:
+        """The instance at that address is known to have died, though its connection may stand."""
 
     def slots_freed(self) -> None:
         """Slots were given back, or there are more: pools that were refused some ask again now."""

@@ -6,14 +6,17 @@
 #include <pybind11/stl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
+#include <type_traits>
 
 #include "program/native/error.h"
 #include "qpm/native/bind.h"
 #include "qpm/native/device_pool.h"
 #include "qpm/native/device_python.h"
-#include "qpm/native/device_worker.h"
+#include "qpm/native/device_statevec.h"
+#include "qpm/native/pool_worker.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -201,30 +204,82 @@ DeviceId add_python_device(Runtime& runtime, const py::dict& info, const py::obj
 
 // ---- workers
 
-template <typename... Arguments>
-std::string call_for_text(const PyRef& function, Arguments... arguments) {
+template <typename Result, typename... Arguments>
+Result call(const PyRef& function, Arguments... arguments) {
   const py::gil_scoped_acquire lock;
   try {
-    return function.get()(arguments...).template cast<std::string>();
+    const py::object answer = function.get()(arguments...);
+    if constexpr (!std::is_void_v<Result>) return answer.cast<Result>();
   } catch (py::error_already_set& error) {
     raise_as_error(error);
+  } catch (const py::cast_error& error) {
+    throw Error(ErrorCode::kInternal, std::string("an answer of Python code cannot be read: ") + error.what());
   }
 }
 
-std::unique_ptr<WorkerDevice> make_worker(const DeviceInfo& info, const py::handle& given) {
-  WorkerDevice::Process process;
-  process.start = [ref = PyRef(given.attr("start"))] { return call_for_text(ref, 1); };
-  process.last_words = [ref = PyRef(given.attr("last_words"))] { return call_for_text(ref); };
-  return std::make_unique<WorkerDevice>(info, std::move(process));
+template <typename T>
+T entry(const py::handle& mapping, const char* name, T otherwise) {
+  const auto values = py::reinterpret_borrow<py::object>(mapping);
+  return values.contains(name) ? values[name].template cast<T>() : otherwise;
 }
 
-DeviceId add_workers(Runtime& runtime, const py::dict& info, const py::sequence& workers, const py::dict&) {
-  const DeviceInfo described = device_info_from(info);
-  std::vector<std::unique_ptr<Device>> members;
-  for (const py::handle worker : workers) members.push_back(make_worker(described, worker));
+std::unique_ptr<PoolMember> make_worker(const DeviceInfo& info, const py::handle& given, const py::dict& policy) {
+  PoolWorker::Process process;
+  process.start = [ref = PyRef(given.attr("start"))](uint32_t ranks) { return call<std::string>(ref, ranks); };
+  process.stop = [ref = PyRef(given.attr("stop"))] { call<void>(ref); };
+  process.last_words = [ref = PyRef(given.attr("last_words"))] { return call<std::string>(ref); };
+  process.away = &wait_unlocked;
+  const py::object tls = given.attr("tls");
+  process.tls = {entry<std::string>(tls, "ca", ""), entry<std::string>(tls, "certificate", ""),
+                 entry<std::string>(tls, "key", ""), entry<std::string>(tls, "server_name", "")};
+  process.keepalive_s = entry(policy, "keepalive_s", process.keepalive_s);
+  return std::make_unique<PoolWorker>(info.name, std::move(process));
+}
+
+PoolDevice::Options options_from(const py::dict& policy, DeviceInfo& info) {
+  PoolDevice::Options o;
+  o.policy.floor = entry(policy, "floor", 0u);
+  o.policy.idle = static_cast<uint64_t>(entry(policy, "idle_s", 0.0) * 1e9);
+  o.ranks.max_ranks = entry(policy, "max_ranks", 1u);
+  o.ranks.node_bytes = entry(policy, "node_bytes", uint64_t{0});
+  o.ranks.rank_bytes = entry(policy, "rank_bytes", uint64_t{0});
+  o.away = &wait_unlocked;
+  if (info.provider != "statevec") return o;
+  info.split_rows = true;
+  info.max_qubits = o.ranks.max_qubits(info.max_qubits);
+  o.check = [info](const Task& task) { check_statevec(info, task); };
+  o.estimate_ns = &statevec_ns;
+  o.ranks.needed = &statevec_bytes;
+  return o;
+}
+
+DeviceId add_workers(Runtime& runtime, const py::dict& info, const py::sequence& workers, const py::dict& policy) {
+  DeviceInfo described = device_info_from(info);
+  PoolDevice::Options options = options_from(policy, described);
+  described.max_ranks = std::max(described.max_ranks, options.ranks.max_ranks);
+  std::vector<std::unique_ptr<PoolMember>> members;
+  for (const py::handle worker : workers) members.push_back(make_worker(described, worker, policy));
   if (members.empty()) throw Error(ErrorCode::kInvalidArgument, "0 workers; a device needs at least 1");
   const py::gil_scoped_release unlock;
-  return runtime.add_device(std::make_unique<PoolDevice>(described, std::move(members)));
+  return runtime.add_device(std::make_unique<PoolDevice>(described, std::move(members), std::move(options)));
+}
+
+PoolDevice& pool_of(Runtime& runtime, DeviceId id) {
+  auto* found = dynamic_cast<PoolDevice*>(&runtime.find_device(id));
+  if (!found)
+    throw Error(ErrorCode::kInvalidArgument, "device " + std::to_string(id) + " is not served by a pool of instances");
+  return *found;
+}
+
+py::dict pool_stats(Runtime& runtime, DeviceId id) {
+  Pool::Stats s;
+  {
+    const py::gil_scoped_release unlock;
+    s = pool_of(runtime, id).stats();
+  }
+  return py::dict("members"_a = s.members, "up"_a = s.up, "starting"_a = s.starting, "backlog"_a = s.backlog,
+                  "running"_a = s.running, "deaths"_a = s.deaths, "starts"_a = s.starts,
+                  "redispatched"_a = s.redispatched);
 }
 
 }  // namespace
@@ -236,7 +291,21 @@ void bind_devices(py::class_<Runtime, std::shared_ptr<Runtime>>& runtime) {
            "on one thread. With patience_s > 0 the process ends itself when a batch that nobody waits for any more "
            "does not end within that time: for worker processes.")
       .def("add_workers", &add_workers, "info"_a, "workers"_a, "policy"_a = py::dict(),
-           "Adds a device served by a pool of instances in other processes; see qfw.qpm.host.DeviceTable.");
+           "Adds a device served by a pool of instances in other processes; see qfw.qpm.host.DeviceTable.")
+      .def(
+          "yield_idle", [](Runtime& r, DeviceId id, uint32_t ranks) { return pool_of(r, id).yield_idle(ranks); },
+          "device"_a, "ranks"_a = 1, py::call_guard<py::gil_scoped_release>(),
+          "Somebody else wants slots: idle instances of the device, of `ranks` ranks together, are stopped; for what "
+          "is "
+          "missing, others when they have done what they run. Returns the ranks that are given back at once.")
+      .def("slots_freed", &Runtime::slots_freed, py::call_guard<py::gil_scoped_release>(),
+           "Pools that were refused slots ask again now.")
+      .def(
+          "instance_lost", [](Runtime& r, DeviceId id, const std::string& address) { pool_of(r, id).lost(address); },
+          "device"_a, "address"_a, py::call_guard<py::gil_scoped_release>(),
+          "The instance at that address is known to have died, though its connection may stand.")
+      .def("pool_stats", &pool_stats, "device"_a,
+           "Of a device served by a pool: members, up, starting, backlog, running, deaths, starts, redispatched.");
 }
 
 }  // namespace qfw::qpm

@@ -20,6 +20,7 @@ class Device {
     virtual ~Host() = default;
     virtual void finished(std::vector<Finished>&& jobs) = 0;
     virtual void set_status(DeviceId device, DeviceStatus status, const std::string& reason) = 0;
+    virtual void slots_freed() {}            // somebody who was refused one may ask again
     virtual void emit(DeviceId, Event&&) {}  // of the device; changes of status make theirs themselves
   };
 
@@ -32,6 +33,7 @@ class Device {
   // Refuses, by Error, a task that the device can never run. Must be quick: it is asked at every submit.
   virtual void check(const Task& task) const;
   virtual uint32_t instances() const { return 1; }  // that run now
+  virtual void slots_freed() {}                     // there may be slots for instances again
   virtual double estimate_ns(const Task& task) const noexcept;  // a rough duration, for fairness and inline execution
 
   virtual void attach(Host* host, DeviceId id) { host_ = host, id_ = id; }

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "program/native/gates.h"
+#include "qpm/native/pool_parts.h"
 
 namespace qfw::qpm {
 namespace {
@@ -73,25 +74,6 @@ bool ends_task(ErrorCode code) {
   return code == ErrorCode::kCancelled || code == ErrorCode::kDeadlineExceeded || code == ErrorCode::kResourceExhausted;
 }
 
-// What the task says when some of its rows failed.
-Failure failure_of_rows(const std::vector<RowResult>& rows) {
-  std::string names;
-  size_t failed = 0;
-  const Failure* first = nullptr;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (!rows[i].failure) continue;
-    if (!first) first = &rows[i].failure;
-    if (++failed <= 20) names += (names.empty() ? "" : ", ") + std::to_string(i);
-  }
-  if (!first) return {};
-  if (failed > 20) names += ", ...";
-  Failure f = *first;
-  if (rows.size() > 1)
-    f.message = "rows " + names + " failed (" + std::to_string(failed) + " of " + std::to_string(rows.size()) +
-                "): " + first->message;
-  return f;
-}
-
 }  // namespace
 
 // Holds the turn of a run that needs much memory.
@@ -144,29 +126,39 @@ StatevecDevice::StatevecDevice(std::string name, simenv::ThreadPool& pool, Limit
                              std::to_string(simenv::kDefaultMaxSteps) + " by default";
 }
 
-void StatevecDevice::check(const Task& task) const {
-  check_task(info_, task);
+void check_statevec(const DeviceInfo& info, const Task& task) {
+  check_task(info, task);
   precision_of(task);  // refuses unknown ones
   max_steps_of(task);
   if (const auto method = task.options.find("method"); method != task.options.end())
     if (method->second != "statevector" && method->second != "auto")
       throw Error(ErrorCode::kInvalidArgument,
-                  "option method='" + method->second + "'; allowed: statevector, auto (device '" + info_.name + "')");
+                  "option method='" + method->second + "'; allowed: statevector, auto (device '" + info.name + "')");
   if (task.shots > 0 && (task.outputs & (kExpectations | kGradients)))
-    throw Error(ErrorCode::kUnsupported, "expectations and gradients are exact on device '" + info_.name + "': shots " +
+    throw Error(ErrorCode::kUnsupported, "expectations and gradients are exact on device '" + info.name + "': shots " +
                                              std::to_string(task.shots) + "; allowed 0 (front ends sample them)");
   if (!task.program->terminal_measurements() && (task.outputs & (kStatevector | kGradients)))
     throw Error(ErrorCode::kUnsupported,
                 "a program with measurements or resets in the middle has no single state: no state vector and no "
                 "gradients on device '" +
-                    info_.name + "'");
+                    info.name + "'");
+}
+
+double statevec_ns(const Task& task) noexcept {
+  return simenv::Simulator::estimate_ns(*task.program, request_of(task, 0, 0)) * task.bindings.rows;
+}
+
+uint64_t statevec_bytes(const Task& task) {
+  return simenv::Simulator::bytes_needed(*task.program, request_of(task, 0, 0));
+}
+
+void StatevecDevice::check(const Task& task) const {
+  check_statevec(info_, task);
   if (task.program->num_qubits() >= kWideQubits) simenv::Simulator::check_memory(*task.program, request_of(task, 0, 0));
   check_result_memory(task);
 }
 
-double StatevecDevice::estimate_ns(const Task& task) const noexcept {
-  return simenv::Simulator::estimate_ns(*task.program, request_of(task, 0, 0)) * task.bindings.rows;
-}
+double StatevecDevice::estimate_ns(const Task& task) const noexcept { return statevec_ns(task); }
 
 std::shared_ptr<const simenv::Simulator> StatevecDevice::plan(const program::ProgramPtr& program) {
   {

@@ -47,4 +47,10 @@ class StatevecDevice : public Device {
   bool big_running_ = false;
 };
 
+// Of a task of the built-in simulator, wherever it runs. What it can never run is refused, by Error; memory is not
+// looked at.
+void check_statevec(const DeviceInfo& info, const Task& task);
+double statevec_ns(const Task& task) noexcept;  // a rough duration, all rows
+uint64_t statevec_bytes(const Task& task);      // at the peak of a row, results included
+
 }  // namespace qfw::qpm

@@ -87,6 +87,22 @@ DeviceId Runtime::add_statevec(const std::string& name) {
   return add_device(std::make_unique<StatevecDevice>(name, pool_, limits));
 }
 
+Device& Runtime::find_device(DeviceId id) const {
+  std::lock_guard lock(mutex_);
+  if (id < devices_.size()) return *devices_[id];
+  throw Error(ErrorCode::kNotFound,
+              "no device with id " + std::to_string(id) + "; there are " + std::to_string(devices_.size()));
+}
+
+void Runtime::slots_freed() {
+  size_t count;
+  {
+    std::lock_guard lock(mutex_);
+    count = devices_.size();
+  }
+  for (size_t i = 0; i < count; ++i) devices_[i]->slots_freed();
+}
+
 void Runtime::set_status(DeviceId id, DeviceStatus status, const std::string& reason) {
   Dispatcher::Actions actions;
   Batch batch(*this);

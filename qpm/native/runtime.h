@@ -56,6 +56,8 @@ class Runtime : public std::enable_shared_from_this<Runtime>, private Device::Ho
   DeviceId add_statevec(const std::string& name = "statevec");
   void set_status(DeviceId device, DeviceStatus status, const std::string& reason) override;  // throws kNotFound
   std::vector<DeviceInfo> devices() const;
+  Device& find_device(DeviceId id) const;  // throws kNotFound
+  void slots_freed() override;             // tells the devices, which may start instances
 
   void emit(DeviceId device, Event&& event) override;  // tells who wants to hear of it; throws kNotFound
   void emit(Event&& event);                            // the same, of the runtime as a whole

@@ -1,11 +1,13 @@
-// A device in another process, played by a second runtime behind a socket: results, death, fast deaths, refusal to
-// start.
+// Instances in another process, played by a second runtime behind a socket: results, cancels, death, the killer,
+// refusal to start, no slot, giving one up.
+#include "qpm/native/pool_worker.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <string>
 
-#include "qpm/native/device_worker.h"
+#include "qpm/native/device_pool.h"
 #include "qpm/native/server_grpc.h"
 #include "tests/unit/qpm/fixture.h"
 
@@ -27,13 +29,21 @@ class WorkerTest : public ::testing::Test {
     runtime = Runtime::make();
     DeviceInfo info = inner->info();
     info.name = "outer";
-    info.capacity = 4;
-    WorkerDevice::Process process;
-    process.start = [this] { return start(); };
+    PoolWorker::Process process;
+    process.start = [this](uint32_t) { return start(); };
+    process.stop = [this] {
+      kill();
+      ++stops;
+    };
     process.last_words = [] { return std::string("it sank"); };
-    WorkerDevice::Policy policy;
-    policy.rest = std::chrono::milliseconds(50);
-    runtime->add_device(std::make_unique<WorkerDevice>(info, process, policy));
+    PoolDevice::Options options;
+    options.policy.rest = 50 * Pool::kMs;
+    options.policy.retry_min = Pool::kMs;
+    std::vector<std::unique_ptr<PoolMember>> members;
+    members.push_back(std::make_unique<PoolWorker>("outer", process));
+    auto made = std::make_unique<PoolDevice>(info, std::move(members), options);
+    pool = made.get();
+    runtime->add_device(std::move(made));
   }
   void TearDown() override {
     runtime->stop();
@@ -42,11 +52,13 @@ class WorkerTest : public ::testing::Test {
   }
 
   std::string start() {
+    std::lock_guard lock(server_mutex);
     if (refusal) refusal.raise();
     server = std::make_unique<GrpcServer>(worker, "unix:" + folder / std::to_string(++starts) + ".sock");
     return server->address();
   }
   void kill() {
+    std::lock_guard lock(server_mutex);
     if (!server) return;
     const std::string path = server->address().substr(5);
     server.reset();
@@ -57,8 +69,10 @@ class WorkerTest : public ::testing::Test {
   std::shared_ptr<Runtime> worker, runtime;
   ManualDevice* inner = nullptr;
   std::unique_ptr<GrpcServer> server;
-  std::atomic<int> starts{0};
-  Failure refusal;
+  PoolDevice* pool = nullptr;
+  std::mutex server_mutex;
+  std::atomic<int> starts{0}, stops{0};
+  Failure refusal;  // under server_mutex
 };
 
 TEST_F(WorkerTest, ForwardsAndReturns) {
@@ -98,30 +112,95 @@ TEST_F(WorkerTest, CancelIsPassedOn) {
   EXPECT_EQ(c.take()[0].result.failure.code, ErrorCode::kCancelled);
 }
 
-TEST_F(WorkerTest, DeathLosesWhatRanAndTheNextTaskStartsAnother) {
+TEST_F(WorkerTest, WhatADeathTookRunsAgain) {
   Client c(runtime->session());
   c.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel);
-  for (TaskId i = 1; i <= 2; ++i) c.submit(counts_task(i, ghz(2)));
-  auto held = inner->take(2);
+  Task sweep = counts_task(1, ghz(2));
+  sweep.observables = {};
+  sweep.bindings.rows = 3;
+  c.submit(std::move(sweep));
+  auto held = inner->take(1);
+  ASSERT_EQ(held.size(), 1u);
   kill();
-  ASSERT_TRUE(c.wait(2));
-  for (auto& done : c.take()) {
-    EXPECT_EQ(done.result.failure.code, ErrorCode::kDeviceLost);
-    EXPECT_TRUE(done.result.failure.transient);
-    EXPECT_NE(done.result.failure.message.find("it sank"), std::string::npos);
-  }
-  for (auto& j : held) inner->give_back(j, {});
-  c.submit(counts_task(3, ghz(2)));
+  for (auto& j : held) inner->give_back(j, {});  // to nobody
   held = inner->take(1);
   ASSERT_EQ(held.size(), 1u);
+  EXPECT_EQ(held[0]->seed, 1u);
+  EXPECT_EQ(held[0]->work.bindings.rows, 3u);
   inner->give_back(held[0], {});
   ASSERT_TRUE(c.wait(1));
   EXPECT_FALSE(c.take()[0].result.failure);
   EXPECT_EQ(starts, 2);
+  EXPECT_EQ(pool->stats().redispatched, 1u);
+}
+
+TEST_F(WorkerTest, ATaskThatKillsIsFound) {
+  Client c(runtime->session());
+  c.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel);
+  c.submit(counts_task(1, ghz(2)));
+  for (int death = 0; death < 3; ++death) {
+    auto held = inner->take(1);
+    ASSERT_EQ(held.size(), 1u) << death;
+    kill();
+    inner->give_back(held[0], {});
+  }
+  ASSERT_TRUE(c.wait(1));
+  const Failure f = c.take()[0].result.failure;
+  EXPECT_EQ(f.code, ErrorCode::kDeviceLost);
+  EXPECT_NE(f.message.find("it sank"), std::string::npos) << f.message;
+  EXPECT_EQ(starts, 3);
+}
+
+TEST_F(WorkerTest, AnInstanceKnownToBeLostIsGivenUp) {
+  Client c(runtime->session());
+  c.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel);
+  c.submit(counts_task(1, ghz(2)));
+  auto held = inner->take(1);
+  pool->lost("unix:/nowhere");
+  pool->lost("unix:" + folder / "1.sock");
+  const auto again = inner->take(1);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_NE(again[0], held.at(0));
+  inner->give_back(again[0], {});
+  inner->give_back(held[0], {});  // to nobody
+  ASSERT_TRUE(c.wait(1));
+  EXPECT_FALSE(c.take()[0].result.failure);
+}
+
+TEST_F(WorkerTest, NoSlotIsWaitedForAndAnIdleOneIsGivenBack) {
+  {
+    std::lock_guard lock(server_mutex);
+    refusal = {ErrorCode::kResourceExhausted, "no slot", true, 0.1};
+  }
+  Client c(runtime->session());
+  c.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel);
+  c.submit(counts_task(1, ghz(2)));
+  const auto until = [](auto done) {
+    const auto end = std::chrono::steady_clock::now() + test::kPatience;
+    while (!done() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    return done();
+  };
+  EXPECT_TRUE(until([&] { return pool->stats().starts >= 2; }));
+  EXPECT_EQ(pool->stats().deaths, 0u);
+  {
+    std::lock_guard lock(server_mutex);
+    refusal = {};
+  }
+  auto held = inner->take(1);
+  ASSERT_EQ(held.size(), 1u);
+  inner->give_back(held[0], {});
+  ASSERT_TRUE(c.wait(1));
+  EXPECT_EQ(pool->instances(), 1u);
+  EXPECT_EQ(pool->yield_idle(1), 1u);
+  EXPECT_TRUE(until([&] { return pool->instances() == 0; }));
+  EXPECT_GE(stops, 1);
 }
 
 TEST_F(WorkerTest, ThreeRefusalsPutItIntoFaultForAWhile) {
-  refusal = {ErrorCode::kUnsupported, "no licence"};
+  {
+    std::lock_guard lock(server_mutex);
+    refusal = {ErrorCode::kUnsupported, "no licence"};
+  }
   Client c(runtime->session());
   c.session->open_stream(1, std::vector<DeviceId>{0}, Order::kParallel);
   bool fault = false;
