@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qfw.program.errors import InvalidArgument, ResourceExhausted
-from qfw.qpm.instances import Fleet, InstanceProcess
+from qfw.qpm.instance_process import InstanceProcess
+from qfw.qpm.instances import Fleet
 from qfw.qpm.plugin import DeviceEvent, DeviceSpec, Plugin
 from qfw.qpm.run import Process as Recorded
 from qfw.qpm.run import write_json

@@ -1,7 +1,6 @@
 """The simulator instances of a daemon with a launcher: started on slots, known by their leases.
 
-`Fleet` is one per daemon. `InstanceProcess` is one seat of a device's pool: the runtime calls its `start` when it wants
-an instance and its `stop` when it does not any more; between the two it holds slots.
+`Fleet` is one per daemon; the seats of its devices' pools (instance_process.py) ask it for instances.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +30,7 @@ from qfw.simenv.pool import Pool
 READY_SECONDS = 60.0  # that an instance may take to import its provider's packages and register
 ADOPT_SECONDS = 5.0  # that those of an earlier daemon have to register, once this one can be found
 SPARE_SECONDS = 10.0  # that an adopted instance which no task needs is kept
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.25
 USABLE = 0.9  # of a node's memory
 
 log = logging.getLogger("qfw.qpm.instances")
@@ -55,6 +54,8 @@ class Slots(Protocol):
 
     def slots_freed(self) -> None: ...
 
+    def instance_lost(self, device: int, address: str) -> None: ...
+
 
 @dataclass
 class Running:
@@ -64,6 +65,7 @@ class Running:
     grant: Grant
     instance: Instance
     registration: Registration | None = None
+    lost: str = ""  # why it counts as dead, whatever its process does
 
 
 @dataclass
@@ -213,7 +215,7 @@ class Fleet:
         try:
             return self._start(device, grant, cancelled)
         except BaseException:
-            self._give(device, grant)
+            self._give(device, grant, tell=False)  # it would be asked again at once, and in vain
             raise
 
     def _adopted(self, device: str, ranks: int, cancelled: Callable[[], bool]) -> Running | None:
@@ -234,8 +236,6 @@ class Fleet:
 
     def _take(self, device: str, ranks: int) -> Grant:
         with self._lock:
-            if (nodes := tuple(self.launcher.nodes())) != self._nodes.nodes:
-                self._nodes.update(nodes)
             try:
                 return self._pool.take(device, ranks, time.monotonic())
             except ResourceExhausted as error:
@@ -308,21 +308,25 @@ class Fleet:
     def end(self, running: Running, reason: str, *, give: bool = True) -> None:
         """Ends an instance, whatever is left of it, and gives its slots back."""
         name = running.record.instance
+        with self._lock:
+            mine = self._running.pop(name, None) is not None
         self._leases.dismiss(name, reason)
         try:
             running.instance.stop()
         except QfwError as error:
             log.warning("instance %s: %s", name, error)
-        with self._lock:
-            self._running.pop(name, None)
         self._forget(running.record)
-        if give:
+        if give and mine:
             self._give(running.record.device, running.grant)
 
-    def _give(self, device: str, grant: Grant) -> None:
+    def _give(self, device: str, grant: Grant, *, tell: bool = True) -> None:
         with self._lock:
             self._pool.give(device, grant)
             self._changed.notify_all()
+        if tell:
+            self._tell_freed()
+
+    def _tell_freed(self) -> None:
         if self._runtime is not None and hasattr(self._runtime, "slots_freed") and not self._stopping.is_set():
             self._runtime.slots_freed()
 
@@ -337,10 +341,34 @@ class Fleet:
             now = time.monotonic()
             with self._lock:
                 late = [f for f in self._found.values() if 0 < f.deadline < now]
-            for found in late:
-                self._end_found(found, "no task needs it" if found.registration else "it did not register")
-            for registration in self._leases.lapsed():
-                self._look_after(registration)
+                dead = [r for r in self._running.values() if r.registration and not r.lost and not r.instance.alive()]
+            try:
+                self._look_at_nodes()
+                for running in dead:
+                    self._lose(running, "")
+                for found in late:
+                    self._end_found(found, "no task needs it" if found.registration else "it did not register")
+                for registration in self._leases.lapsed():
+                    self._look_after(registration)
+            except (QfwError, OSError):
+                log.exception("looking after instances")
+
+    def _look_at_nodes(self) -> None:
+        """Nodes are lost and come back."""
+        nodes = tuple(self.launcher.nodes())
+        with self._lock:
+            if nodes == self._nodes.nodes:
+                return
+            log.warning("nodes are now %s", ", ".join(f"{n.name}:{n.slots}" for n in nodes) or "none")
+            self._nodes.update(nodes)
+        self._tell_freed()
+
+    def _lose(self, running: Running, reason: str) -> None:
+        """Has the runtime take an instance for dead, though its connection may stand."""
+        running.lost = reason or "dead"
+        runtime, registration = self._runtime, running.registration
+        if runtime is not None and registration is not None and hasattr(runtime, "instance_lost"):
+            runtime.instance_lost(self._devices[registration.device].id, registration.address)
 
     def _end_found(self, found: _Found, reason: str) -> None:
         with self._lock:
@@ -364,8 +392,8 @@ class Fleet:
             return
         log.warning("instance %s on %s: its lease lapsed", registration.instance, registration.node)
         self._leases.dismiss(registration.instance, "its lease lapsed")
-        if running is not None:  # its connection breaks with it; the pool then asks for its last words
-            threading.Thread(target=running.instance.stop, name="qfw-lapsed", daemon=True).start()
+        if running is not None:
+            self._lose(running, f"instance {registration.instance} on {registration.node}: its lease lapsed")
 
     def stop(self) -> None:
         """Ends all instances and the launcher. Idempotent."""
@@ -400,64 +428,3 @@ class Fleet:
                 "free": self._nodes.free,
                 "instances": len(self._running),
             }
-
-
-class InstanceProcess:
-    """One seat of a device's pool (see `qfw.qpm.host.Process`)."""
-
-    def __init__(self, fleet: Fleet, device: str) -> None:
-        self._fleet = fleet
-        self._device = device
-        self._lock = threading.Lock()  # of what follows; never held while anything waits
-        self._running: Running | None = None
-        self._stops = 0
-        files = fleet.home.tls
-        self.tls: Mapping[str, str] = (
-            {}
-            if files is None
-            else {
-                "ca": str(files.ca),
-                "certificate": str(files.certificate),
-                "key": str(files.key),
-                "server_name": files.server_name,
-            }
-        )
-
-    def start(self, ranks: int) -> str:
-        """Ends what is left of an earlier instance, starts one, returns its address when it serves."""
-        self._end("it was replaced")
-        with self._lock:
-            stops = self._stops
-        running = self._fleet.obtain(self._device, ranks, lambda: self._stops != stops)
-        assert running.registration is not None
-        with self._lock:
-            stopped = self._stops != stops
-            if not stopped:
-                self._running = running
-        if stopped:
-            self._fleet.end(running, "it is not needed")
-            raise ResourceExhausted(f"an instance of {self._device} is not wanted any more", transient=True)
-        return running.registration.address
-
-    def stop(self) -> None:
-        """Ends the instance, if there is one."""
-        with self._lock:
-            self._stops += 1
-        self._end("it is not needed")
-
-    def last_words(self) -> str:
-        """How the instance ended; what is left of it is ended, and its slots are free."""
-        with self._lock:
-            running = self._running
-        if running is None:
-            return "it was stopped"
-        running.instance.wait(1.0)  # its connection went first
-        words = running.instance.describe_end()
-        self._end("it died")
-        return words
-
-    def _end(self, reason: str) -> None:
-        with self._lock:
-            running, self._running = self._running, None
-        if running is not None:
-            self._fleet.end(running, reason)
