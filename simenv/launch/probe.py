@@ -22,6 +22,7 @@ def describe() -> dict[str, object]:
     """Names, CPUs that may be used, and bytes of memory of this machine."""
     return {
         "probe": 1,
+        "rank": int(os.environ.get("PMIX_RANK", os.environ.get("SLURM_PROCID", "0"))),
         "names": sorted({name for name in (os.environ.get("SLURMD_NODENAME", ""), socket.gethostname()) if name}),
         "cpus": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

@@ -123,7 +123,7 @@ class PrteLauncher:
             raise InvalidArgument("a DVM needs hosts, each named once, of at least one slot")
         if isinstance(self._reach, Here) and len(hosts) > 1:
             raise InvalidArgument(f"{len(hosts)} hosts, and no way to reach them: Agent or Steps is needed")
-        self._hosts = tuple(hosts)
+        self._hosts = self._reach.ordered(hosts)
         self._oversubscribe = oversubscribe
         self._prte = prte or find_prte()
         self._library = library or pmix.find_library(self._prte)
@@ -243,7 +243,7 @@ class PrteLauncher:
         # Without `ras ^slurm` prte inside a Slurm job takes that job's hosts for its own, whatever --host says.
         settings = {"ras": "^slurm", "prte_tmpdir_base": str(directory), **KEEPALIVE}
         options = [word for name, value in settings.items() for word in ("--prtemca", name, value)]
-        return [str(self._prte), *root, "--report-uri", "-", "--host", hosts, *options, *self._reach.arguments()]
+        return [str(self._prte), *root, "--report-uri", "-", "--host", hosts, *options, *self._reach.arguments(nodes)]
 
     def _begin(self, nodes: Sequence[Node]) -> None:
         """Starts the next generation over these nodes."""

@@ -20,8 +20,11 @@ CHECK_SECONDS = 10.0  # for a node to answer
 class Reach(Protocol):
     """One way to start prted on nodes."""
 
-    def arguments(self) -> list[str]:
-        """For prte, beside the host list."""
+    def arguments(self, nodes: Sequence[Node]) -> list[str]:
+        """For prte, beside the host list, to start a DVM over these nodes."""
+
+    def ordered(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        """The nodes in the order that prte is to be given them in."""
 
     def command(self, node: str, argv: Sequence[str]) -> list[str]:
         """Runs `argv` on the node, to see whether it answers; empty where there is nothing to ask."""
@@ -34,8 +37,11 @@ class Reach(Protocol):
 class Here:
     """This machine alone."""
 
-    def arguments(self) -> list[str]:
+    def arguments(self, nodes: Sequence[Node]) -> list[str]:
         return ["--prtemca", "plm", "ssh"]  # never used; inside a Slurm job prte would take Slurm's
+
+    def ordered(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        return tuple(nodes)
 
     def command(self, node: str, argv: Sequence[str]) -> list[str]:
         return []
@@ -50,8 +56,11 @@ class Agent:
 
     agent: str
 
-    def arguments(self) -> list[str]:
+    def arguments(self, nodes: Sequence[Node]) -> list[str]:
         return ["--prtemca", "plm", "ssh", "--prtemca", "plm_ssh_agent", self.agent]
+
+    def ordered(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        return tuple(nodes)
 
     def command(self, node: str, argv: Sequence[str]) -> list[str]:
         return [*self.agent.split(), node, *argv]
@@ -66,15 +75,23 @@ class Steps:
 
     het_group: int | None = None
 
-    def arguments(self) -> list[str]:
+    def arguments(self, nodes: Sequence[Node]) -> list[str]:
         # At the end of a job Slurm sends SIGTERM to the tasks of all steps at once; a prted that took it would take the
         # instances with it before their tasks have drained. It ends with prte.
         plm = ["--prtemca", "plm", "slurm", "--prtemca", "prte_launch_agent", f"{unheard.before()} prted"]
-        return [*plm, "--prtemca", "plm_slurm_args", " ".join(self.options())]
+        names = ",".join(node.name for node in nodes)  # prte does not say it: srun would take any of the component
+        args = [*self.options(), f"--nodes={len(nodes)}", f"--nodelist={names}"]
+        return [*plm, "--prtemca", "plm_slurm_args", " ".join(args)]
 
     def options(self) -> list[str]:
         """Of every srun: without --overlap a step waits for the ones before it, silently."""
         return [*([] if self.het_group is None else [f"--het-group={self.het_group}"]), "--overlap"]
+
+    def ordered(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        """As Slurm numbers them: prte takes its first host for the step's node 0, and then mixes them up."""
+        sorted_list = _scontrol("hostlistsorted", ",".join(node.name for node in nodes))
+        names = _scontrol("hostnames", sorted_list.strip()).split()
+        return tuple(sorted(nodes, key=lambda node: names.index(node.name)))
 
     def command(self, node: str, argv: Sequence[str]) -> list[str]:
         return ["srun", *self.options(), "-N1", "-n1", "--mpi=none", f"--nodelist={node}", *argv]
@@ -131,9 +148,14 @@ def _job_nodes(suffix: str) -> set[str]:
     listed = os.environ.get(f"SLURM_JOB_NODELIST{suffix}", "")
     if not listed:
         return set()
-    argv = ["scontrol", "show", "hostnames", listed]
+    return set(_scontrol("hostnames", listed).split())
+
+
+def _scontrol(what: str, names: str) -> str:
+    """`scontrol show`, for lists of nodes: works without a controller."""
+    argv = ["scontrol", "show", what, names]
     try:
         said = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise InvalidArgument(f"cannot tell the nodes of {listed}: {error}") from error
-    return set(said.stdout.decode().split())
+        raise InvalidArgument(f"cannot tell the nodes of {names}: {error}") from error
+    return said.stdout.decode()

@@ -13,19 +13,18 @@ from qfw.simenv.launch.reach import Reach
 
 
 def compare(nodes: Sequence[Node], text: str, reach: Reach) -> tuple[Node, ...]:
-    """The nodes, with CPUs and memory as the probes told in `text`.
+    """The nodes, with CPUs and memory as the probes told in `text`, of which the one of rank i was to run on nodes[i].
 
-    Raises DeviceError when no rank ran on one of them: prte reports success also when it sits on other nodes.
+    Raises DeviceError when one ran elsewhere: prte reports success also then.
     """
-    said = [json.loads(line) for line in text.splitlines() if line.startswith('{"probe"')]
-    left, found = list(said), []
-    for node in nodes:
-        name = reach.name(node.name)
-        match = next((one for one in left if not name or _called(one["names"], name)), None)
-        if match is None:
-            raise DeviceError(_elsewhere(nodes, node, said, text))
-        left.remove(match)
-        cpus, memory = node.cpus or match["cpus"], node.memory_bytes or match["memory_bytes"]
+    said = {one["rank"]: one for line in text.splitlines() if line.startswith('{"probe"') for one in [json.loads(line)]}
+    found = []
+    for rank, node in enumerate(nodes):
+        one = said.get(rank)
+        if one is None or not _is(one, reach.name(node.name)):
+            where = f"on {' = '.join(one['names'])}" if one is not None else "nowhere"
+            raise DeviceError(f"rank {rank} was to run on {node.name} and ran {where}; ranks said: {text}")
+        cpus, memory = node.cpus or one["cpus"], node.memory_bytes or one["memory_bytes"]
         found.append(replace(node, cpus=cpus, memory_bytes=memory))
     return tuple(found)
 
@@ -35,11 +34,6 @@ def missing(hosts: Sequence[Node], some: Sequence[Node]) -> str:
     return ", ".join(node.name for node in hosts if node not in some)
 
 
-def _called(names: Sequence[str], name: str) -> bool:
-    return name in names or name.split(".")[0] in {one.split(".")[0] for one in names}
-
-
-def _elsewhere(nodes: Sequence[Node], node: Node, said: Sequence[Mapping[str, Any]], text: str) -> str:
-    ran = "; ".join(sorted(" = ".join(one["names"]) for one in said))
-    where = f"they ran on {ran}" if ran else f"they ran nowhere, and said: {text}"
-    return f"ranks were to run on {', '.join(one.name for one in nodes)}, and none ran on {node.name}: {where}"
+def _is(one: Mapping[str, Any], name: str) -> bool:
+    """Whether a node calls itself `name`, or that is not known before."""
+    return not name or name in one["names"] or name.split(".")[0] in {own.split(".")[0] for own in one["names"]}

@@ -59,26 +59,26 @@ def test_places_are_told_to_ranks_in_their_order() -> None:
     assert tether.before(9, 7, [(2, ())])[-3:] == ["9", "7", "-"]
 
 
-def probed(*names: str) -> str:
-    return json.dumps({"probe": 1, "names": list(names), "cpus": 3, "memory_bytes": 1 << 30})
+def probed(rank: int, *names: str) -> str:
+    return json.dumps({"probe": 1, "rank": rank, "names": list(names), "cpus": 3, "memory_bytes": 1 << 30})
 
 
 def test_nodes_are_found_by_the_names_that_they_tell() -> None:
-    text = "\n".join(["srun: a warning", probed("q2", "host"), probed("q1", "host")])
+    text = "\n".join(["srun: a warning", probed(1, "q2", "host"), probed(0, "q1", "host")])
     nodes = [Node("q1.site", 2), Node("q2", 2, cpus=8, memory_bytes=5)]
     assert compare(nodes, text, Steps()) == (Node("q1.site", 2, 3, 1 << 30), Node("q2", 2, 8, 5))
 
 
 def test_ranks_on_other_nodes_are_an_error_that_names_both() -> None:
-    with pytest.raises(DeviceError, match=r"were to run on q1, q2, and none ran on q1: they ran on c1; c2"):
-        compare([Node("q1", 1), Node("q2", 1)], probed("c1") + "\n" + probed("c2"), Steps())
-    with pytest.raises(DeviceError, match="they ran nowhere, and said: no such node"):
-        compare([Node("q1", 1)], "no such node", Steps())
-
-
-def test_one_answer_stands_for_one_node() -> None:
-    with pytest.raises(DeviceError, match="none ran on 10.0.0.2"):
-        compare([Node("10.0.0.1", 1), Node("10.0.0.2", 1)], probed("vm"), Agent("ssh"))
+    nodes = [Node("q1", 1), Node("q2", 1)]
+    with pytest.raises(DeviceError, match=r"rank 0 was to run on q1 and ran on c1 = vm; ranks said: "):
+        compare(nodes, probed(0, "c1", "vm") + "\n" + probed(1, "c2", "vm"), Steps())
+    with pytest.raises(DeviceError, match="rank 0 was to run on q1 and ran on q2"):
+        compare(nodes, probed(0, "q2") + "\n" + probed(1, "q1"), Steps())
+    with pytest.raises(DeviceError, match="ran nowhere; ranks said: no such node"):
+        compare(nodes[:1], "no such node", Steps())
+    with pytest.raises(DeviceError, match=r"rank 1 was to run on 10.0.0.2 and ran nowhere"):
+        compare([Node("10.0.0.1", 1), Node("10.0.0.2", 1)], probed(0, "vm"), Agent("ssh"))
 
 
 def test_the_way_to_nodes_follows_from_where_we_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_way_to_nodes_follows_from_where_we_are(monkeypatch: pytest.MonkeyPa
 def test_every_step_of_ours_overlaps() -> None:
     assert Steps(1).options() == ["--het-group=1", "--overlap"]
     assert "--overlap" in Steps().command("q1", ["true"])
-    assert Steps(1).arguments()[-1] == "--het-group=1 --overlap"
+    assert Steps(1).arguments([Node("q1", 2)])[-1] == "--het-group=1 --overlap --nodes=1 --nodelist=q1"
 
 
 def test_the_choice_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
