@@ -22,6 +22,7 @@ OPTIONS = (
     ("help", "h", "", "Print this help message"),
     ("hw_threads", "", "INT", "Specify the number of OMP threads"),
     ("qasm_file", "q", "FILE_PATH", "Execute simulation with the given QASM file"),
+    ("qasm_string", "", "STR", "Execute simulation with the provided QASM string"),
     ("random_seed", "", "INT", "Set the random seed for the simulation"),
     ("shots", "s", "SHOTS", "Specify the number of shots"),
     ("sim", "", "METHOD", "Specify the simulation method"),
@@ -196,8 +197,11 @@ def main():
     if "backend_list" in taken:
         return print("Available backends:\n- CPU\n- OpenMP\n- MPI")
     fail_before(failure)
-    with open(taken["qasm_file"]) as file:
-        state, width, where = simulate(file.read())
+    text = taken.get("qasm_string", "") + ";"
+    if "qasm_file" in taken:
+        with open(taken["qasm_file"]) as file:
+            text = file.read()
+    state, width, where = simulate(text)
     banner(taken)
     shots = int(taken["shots"])
     print(f"\n===============  Measurement (tests={shots + (failure == 'shots')}) ================")

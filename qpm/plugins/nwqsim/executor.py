@@ -7,10 +7,9 @@ for shots that are independent of one another is the same. Everything exact is c
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from qfw.program.errors import Cancelled, InvalidArgument, QfwError, ResourceExh
 from qfw.qpm.plugin import Row, Task
 from qfw.qpm.plugins.nwqsim import output
 from qfw.qpm.plugins.nwqsim.installed import Installed
-from qfw.qpm.plugins.nwqsim.launch import Launch, run
+from qfw.qpm.plugins.nwqsim.launch import Launch, memory_file, run
 from qfw.qpm.plugins.nwqsim.qasm import Writer
 
 SAMPLES = frozenset(("counts", "memory"))
@@ -94,14 +93,12 @@ class NwqsimExecutor:
         shots = task.shots if sampled and measured and not own else 1
         text, phase = Writer(task.bindings[number]).write(task.program, plan.qubits, measured)
         row = Row()
-        with tempfile.TemporaryDirectory(prefix="qfw-nwqsim-") as name:
-            folder = Path(name)
-            (folder / "program.qasm").write_text(text, "ascii")
-            dump = None if task.outputs <= SAMPLES and not own else folder / "state"
-            said = run(self._installed, launch(plan, folder, shots, seed >> 33, dump), folder, task.stopped)
+        with ExitStack() as stack:
+            dump = -1 if task.outputs <= SAMPLES and not own else stack.enter_context(memory_file())
+            said = run(self._installed, launch(plan, text, shots, seed >> 33, dump), task.stopped)
             bits = task.program.num_bits if measured else plan.qubits
             found = output.counts(said, output.Expected(shots, bits, plan.fusion))
-            if dump is not None:
+            if dump >= 0:
                 state = output.amplitudes(dump, 1 << plan.qubits)[: 1 << task.program.num_qubits]
                 exact(row, task, state * np.exp(1j * phase))
         if sampled:
@@ -113,12 +110,11 @@ class NwqsimExecutor:
 
 def probe(installed: Installed) -> frozenset[str]:
     """The back ends of an NWQ-Sim whose interface is known. Raises Unavailable for another program or version."""
-    with tempfile.TemporaryDirectory(prefix="qfw-nwqsim-") as name:
-        try:
-            output.check_interface(run(installed, Launch(("--help",)), Path(name), lambda: False))
-            return output.backends(run(installed, Launch(("--backend_list",)), Path(name), lambda: False))
-        except Unavailable as error:
-            raise Unavailable(f"{installed.executable}: {error}") from error
+    try:
+        output.check_interface(run(installed, Launch(("--help",)), lambda: False))
+        return output.backends(run(installed, Launch(("--backend_list",)), lambda: False))
+    except Unavailable as error:
+        raise Unavailable(f"{installed.executable}: {error}") from error
 
 
 def checked(task: Task) -> Plan:
@@ -141,16 +137,16 @@ def checked(task: Task) -> Plan:
         raise InvalidArgument(f"option threads={threads} with backend={backend!r}: threads are for backend='OpenMP'")
     least = LOCAL_QUBITS + ranks.bit_length() - 1 if backend == "MPI" else 1
     plan = Plan(method, backend, ranks, threads, bool(task.options["fusion"]), max(least, task.program.num_qubits))
-    check_memory(plan, task.shots)
+    check_memory(plan, task.shots, bool(wanted) or threads > 1)
     return plan
 
 
-def check_memory(plan: Plan, shots: int) -> None:
+def check_memory(plan: Plan, shots: int, dumped: bool) -> None:
     """Raises ResourceExhausted when a state cannot fit; NWQ-Sim itself would die. Not for ranks, which may be on other
     nodes."""
     if plan.backend == "MPI":
         return
-    needed = (24 << plan.qubits) + 8 * shots
+    needed = ((24 + 48 * dumped) << plan.qubits) + 8 * shots  # a dump, its numbers, and the state made of them
     with open("/proc/meminfo") as lines:
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024
     if needed > free:
@@ -159,17 +155,15 @@ def check_memory(plan: Plan, shots: int) -> None:
         )
 
 
-def launch(plan: Plan, folder: Path, shots: int, seed: int, dump: Path | None) -> Launch:
+def launch(plan: Plan, program: str, shots: int, seed: int, dump: int) -> Launch:
     """NWQ-Sim's arguments: its names of ours."""
-    words = ["--qasm_file", str(folder / "program.qasm"), "--backend", plan.backend, "--sim", METHODS[plan.method]]
+    words = ["--backend", plan.backend, "--sim", METHODS[plan.method]]
     words += ["--shots", str(shots), "--random_seed", str(seed)]
     if plan.backend == "OpenMP":
         words += ["--hw_threads", str(plan.threads)]
     if not plan.fusion:
         words.append("--disable_fusion")
-    if dump is not None:
-        words += ["--dump_file", str(dump)]
-    return Launch(tuple(words), plan.ranks if plan.backend == "MPI" else 0, plan.threads)
+    return Launch(tuple(words), program, dump, plan.ranks if plan.backend == "MPI" else 0, plan.threads)
 
 
 def row_seed(seed: int, row: int) -> int:

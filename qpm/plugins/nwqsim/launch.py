@@ -1,4 +1,7 @@
-"""Runs NWQ-Sim: a process group of its own, no shell, ended with us and when nobody waits for it any more."""
+"""Runs NWQ-Sim: a process group of its own, no shell, ended with us and when nobody waits for it any more.
+
+What it reads and writes are files in memory, by their paths in /proc: nothing is left on a disk, however it ends.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qfw.program.errors import Cancelled, DeviceError
+from qfw.program.errors import Cancelled, DeviceError, LimitExceeded
 from qfw.qpm.plugins.nwqsim.installed import Installed
 from qfw.qpm.plugins.nwqsim.output import quote
 from qfw.simenv.launch import openmpi
@@ -22,6 +25,7 @@ from qfw.simenv.launch.local import describe_status
 POLL_MS = 20  # between two looks at whether the task is still wanted
 GRACE_SECONDS = 3.0  # that mpirun gets to end its ranks
 MAX_OUTPUT = 1 << 30  # bytes that are read
+MAX_ARGUMENT = 100_000  # characters; Linux takes 128 KiB
 
 _ROOT = {f"{who}_ALLOW_RUN_AS_ROOT{suffix}": "1" for who in ("OMPI", "PRTE") for suffix in ("", "_CONFIRM")}
 
@@ -31,13 +35,38 @@ class Launch:
     """One launch of NWQ-Sim."""
 
     arguments: tuple[str, ...]
+    program: str = ""  # OpenQASM 2
+    dump: int = -1  # file descriptor of where it writes its state
     ranks: int = 0  # 0: without MPI
     threads: int = 1
 
 
-def command(installed: Installed, launch: Launch) -> list[str]:
-    """The words to execute. Raises DeviceError for the MPI back end without mpirun."""
+@contextlib.contextmanager
+def memory_file(data: bytes = b"") -> Iterator[int]:
+    """The descriptor of a file in memory."""
+    fd = os.memfd_create("qfw-nwqsim")
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(data)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def command(installed: Installed, launch: Launch, program: int) -> list[str]:
+    """The words to execute, with the file descriptor of the program.
+
+    Raises:
+        DeviceError: the MPI back end without mpirun. LimitExceeded: a program that is too long for an argument, where
+        ranks may be on nodes that share no file with this one.
+    """
     words = [str(installed.executable), *launch.arguments]
+    if launch.program and launch.ranks and installed.own_launcher:
+        words += ["--qasm_string", _as_argument(launch.program)]
+    elif launch.program:
+        words += ["--qasm_file", f"/proc/{os.getpid()}/fd/{program}"]
+    if launch.dump >= 0:
+        words += ["--dump_file", f"/proc/{os.getpid()}/fd/{launch.dump}"]
     if launch.ranks:
         if not installed.launcher:
             raise DeviceError(
@@ -48,7 +77,17 @@ def command(installed: Installed, launch: Launch) -> list[str]:
     return [guard, "--pdeathsig", "TERM" if launch.ranks else "KILL", *words] if guard else words
 
 
-def environment(installed: Installed, launch: Launch, folder: Path) -> dict[str, str]:
+def _as_argument(program: str) -> str:
+    text = program.rstrip().removesuffix(";")  # NWQ-Sim adds one
+    if len(text) > MAX_ARGUMENT:
+        raise LimitExceeded(
+            f"the program is {len(text)} characters of OpenQASM; at most {MAX_ARGUMENT} with an mpirun of your own, "
+            "which hands it to the ranks as an argument"
+        )
+    return text
+
+
+def environment(installed: Installed, launch: Launch) -> dict[str, str]:
     """Ours; under an mpirun that the user has not named, without the job or step that this process may be a rank of:
     ranks are then on this node, as many as were asked for, on the CPUs that this process has."""
     own = {"OMP_NUM_THREADS": str(launch.threads)}
@@ -57,43 +96,40 @@ def environment(installed: Installed, launch: Launch, folder: Path) -> dict[str,
     own |= {
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
         "PRTE_MCA_hwloc_default_binding_policy": "none",
-        "PRTE_MCA_prte_tmpdir_base": str(folder),
     }
     if os.geteuid() == 0:
         own |= _ROOT
     return {**openmpi.TUNED, **openmpi.environment(Path(installed.launcher[0]), "SLURM_"), **own}
 
 
-def run(installed: Installed, launch: Launch, folder: Path, stopped: Callable[[], bool]) -> str:
+def run(installed: Installed, launch: Launch, stopped: Callable[[], bool]) -> str:
     """Launches, waits, and returns the standard output.
 
     Raises:
         Cancelled: `stopped` turned true; everything launched has been ended. DeviceError: it could not be started, or
         its exit status is not 0; says how it ended and quotes its output.
     """
-    argv = command(installed, launch)
-    out, err = folder / "stdout", folder / "stderr"
-    with out.open("wb") as stdout, err.open("wb") as stderr:
+    with memory_file(launch.program.encode()) as program, memory_file() as out, memory_file() as err:
+        argv = command(installed, launch, program)
         try:
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                cwd=folder,
-                env=environment(installed, launch, folder),
+                stdout=out,
+                stderr=err,
+                cwd="/",
+                env=environment(installed, launch),
                 process_group=0,
             )
         except OSError as error:
             raise DeviceError(f"cannot start NWQ-Sim ({argv[0]}): {error}") from error
-        ended = _watch(process, stopped)
-    if not ended:
-        raise Cancelled("the task was cancelled; its NWQ-Sim was ended")
-    text = _read(out)
+        if not _watch(process, stopped):
+            raise Cancelled("the task was cancelled; its NWQ-Sim was ended")
+        text, complaint = _read(out), _read(err)
     if process.returncode != 0:
-        said = " ".join(f"{name} {quote(t)}" for name, t in (("stderr", _read(err)), ("stdout", text)) if t.strip())
+        said = " ".join(f"{name} {quote(t)}" for name, t in (("stderr", complaint), ("stdout", text)) if t.strip())
         how = describe_status(process.returncode)
-        raise DeviceError(f"NWQ-Sim {_short(launch)} {how}: {said or 'it said nothing'}")
+        raise DeviceError(f"NWQ-Sim {' '.join(launch.arguments)} {how}: {said or 'it said nothing'}")
     return text
 
 
@@ -123,12 +159,9 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _read(file: Path) -> str:
-    if file.stat().st_size > MAX_OUTPUT:
-        raise DeviceError(f"NWQ-Sim printed {file.stat().st_size} bytes, more than {MAX_OUTPUT}")
-    return file.read_text("utf-8", errors="replace")
-
-
-def _short(launch: Launch) -> str:
-    words: Sequence[str] = launch.arguments
-    return " ".join(word for word in words if not word.startswith("/"))
+def _read(fd: int) -> str:
+    size = os.fstat(fd).st_size
+    if size > MAX_OUTPUT:
+        raise DeviceError(f"NWQ-Sim printed {size} bytes, more than {MAX_OUTPUT}")
+    with open(f"/proc/self/fd/{fd}", "rb") as file:  # from its beginning
+        return file.read().decode("utf-8", errors="replace")

@@ -6,17 +6,27 @@ The formats are those of NWQ-Sim 1.0: its configuration, then `=====  Measuremen
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qfw.program.errors import DeviceError, Unavailable
 
-NEEDED = ("qasm_file", "shots", "backend", "sim", "disable_fusion", "random_seed", "dump_file", "hw_threads")
+NEEDED = (
+    "qasm_file",
+    "qasm_string",
+    "shots",
+    "backend",
+    "sim",
+    "disable_fusion",
+    "random_seed",
+    "dump_file",
+    "hw_threads",
+)
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OPTION = re.compile(r"^\s+(?:-\w, )?\s*--(\w+)", re.MULTILINE)
@@ -110,14 +120,13 @@ def _counts(lines: Sequence[str], expected: Expected, text: str) -> dict[str, in
     return found
 
 
-def amplitudes(file: Path, size: int) -> NDArray[np.complex128]:
+def amplitudes(fd: int, size: int) -> NDArray[np.complex128]:
     """A dumped state of `size` complex numbers. Raises DeviceError for a dump of another size, or that is no state."""
-    try:
+    found = os.fstat(fd).st_size
+    if found != 16 * size:
+        raise DeviceError(f"NWQ-Sim dumped {found} bytes of its state where {16 * size} were expected")
+    with open(f"/proc/self/fd/{fd}", "rb") as file:  # from its beginning
         raw = np.fromfile(file, dtype=np.float64)
-    except OSError as error:
-        raise DeviceError(f"NWQ-Sim left no dump of its state: {error}") from error
-    if len(raw) != 2 * size:
-        raise DeviceError(f"NWQ-Sim dumped {len(raw)} numbers where {2 * size} were expected")
     state = raw[:size] + 1j * raw[size:]
     if not np.isfinite(state).all():
         raise DeviceError("NWQ-Sim dumped a state that is not finite")
