@@ -30,6 +30,7 @@ class RanksPlugin(Plugin):
                 name="statevec",
                 description=f"built-in state-vector simulator on {self.leader.ranks.size} ranks",
                 max_qubits=MAX_QUBITS,
+                max_ranks=self.leader.ranks.size,
                 gates=(*(g.name for g in gates()), "controlled", "unitary", "measure", "reset"),
                 outputs=OUTPUTS,
                 options=(
