@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qfw.program.errors import QfwError, Unavailable
+from qfw.qpm import job as jobs
 from qfw.qpm import run as runs
 from qfw.qpm import step
 from qfw.qpm.allocation import Allocation, Commands, Component
@@ -174,6 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return tell(args.directory)
         if args.what == "unpack":
             unpack(args.directory, args.bundle)
+        elif args.directory.parent == jobs.local_base():
+            shutil.rmtree(args.directory, ignore_errors=True)
         else:
             runs.Run(args.directory.name, args.directory).remove()
     except (QfwError, OSError, tarfile.TarError) as error:

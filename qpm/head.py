@@ -57,6 +57,7 @@ def become(args: argparse.Namespace, rest: Sequence[str], environ: Mapping[str, 
     run = runs.Run(args.run_id, args.run_dir, runs.private_dir(job.local_dir(node)))
     lock = runs.take_lock(run)
     os.set_inheritable(lock, True)
+    run.sweep()  # what a daemon that was killed left
     record(run, args.step_job, environ)
     module = "qfw.qpm.supervisor" if args.restart else "qfw.qpm.daemon"
     command = [sys.executable, "-P", "-m", module, "--run-id", run.run_id, "--run-dir", str(run.path)]

@@ -27,7 +27,12 @@ class Job:
 
     def local_dir(self, node: str, uid: int | None = None) -> Path:
         """What the run has on one node: sockets, temporary files. The epilog knows this place by the job's number."""
-        return Path("/tmp") / f"qfw-{os.getuid() if uid is None else uid}" / f"{self.run_id}-{node}"
+        return local_base(uid) / f"{self.run_id}-{node}"
+
+
+def local_base(uid: int | None = None) -> Path:
+    """What holds the directories of jobs on a node."""
+    return Path("/tmp") / f"qfw-{os.getuid() if uid is None else uid}"
 
 
 def of(environ: Mapping[str, str] = os.environ) -> Job | None:

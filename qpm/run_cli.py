@@ -38,6 +38,7 @@ from qfw.qpm.run import (
 STARTUP_TIMEOUT = 40.0
 GRACE = 5.0  # beyond the time that unfinished tasks get, before SIGKILL
 LOG_TAIL = 25
+LOOK_SECONDS = 2.0  # between looks whether a daemon that does not answer lives
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,9 +98,8 @@ def _setup(args: argparse.Namespace) -> int:
     else:
         run = run_of_job(allocated.job) if allocated and not args.run_id else run_of(args.run_id or new_run_id())
     timeout = args.timeout if args.timeout is not None else _startup_timeout()
-    already = run.live()
+    already = _answers(run, timeout)
     if already:
-        _wait_ready(run, None, timeout)
         if args.tcp is not None and not (run.endpoint() or {}).get("runtime_tls"):
             raise InvalidArgument(f"run {run.run_id} is live and not on the network: end it, then start it with --tcp")
     elif allocated:
@@ -121,6 +121,20 @@ def _setup(args: argparse.Namespace) -> int:
     print("  devices   " + ", ".join(_device_text(d) for d in devices))
     print(f"  logs      {run.logs}")
     return 0
+
+
+def _answers(run: Run, timeout: float) -> bool:
+    """Whether the run has a daemon; waits until it answers. Raises Unavailable when it lives on and does not."""
+    end = time.monotonic() + timeout
+    while step.lives(run):
+        try:
+            _wait_ready(run, None, min(timeout, LOOK_SECONDS))
+            _probe(run, min(timeout, LOOK_SECONDS))
+            return True
+        except Unavailable:
+            if time.monotonic() > end:
+                raise
+    return False
 
 
 def _places(run: Run, allocated: allocation.Allocation | None) -> Iterator[str]:
@@ -152,6 +166,8 @@ def _start_step(run: Run, allocated: allocation.Allocation, args: argparse.Names
         old.remove()
     run.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     private_dir(run.path)
+    step.end(run, grace=0.0)
+    run.sweep()  # what a daemon that was killed left
     options = _daemon_options(args.threads, args.log_level, step.drain_seconds(args.drain))
     options += ["--restart"] if args.restart else []
     args.launcher = args.launcher or step.default_launcher(allocated)
@@ -353,6 +369,7 @@ def clean(run: Run, grace: float | None) -> bool:
         return False
     end_processes(run, grace)
     end_instances(run)
+    step.clean_node(run)
     broadcast.remove(run)
     run.remove()
     return True

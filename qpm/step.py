@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qfw.program.errors import QfwError, Unavailable
+from qfw.qpm import job as jobs
 from qfw.qpm import run as runs
 from qfw.qpm.allocation import Allocation, Commands
 from qfw.qpm.head import NOT_SHARED
@@ -39,6 +40,10 @@ class Step:
     def name(self) -> str:
         return f"{self.job_id}.{self.step_id}"
 
+    def mine(self) -> bool:
+        """Whether this process is part of it: a supervisor, whose daemon died."""
+        return (os.environ.get("SLURM_STEP_ID"), jobs.node_name()) == (self.step_id, self.node)
+
     def runs(self) -> bool:
         """Whether Slurm still has it."""
         return bool(Commands().run("squeue", "--noheader", f"--steps={self.name}").strip())
@@ -50,6 +55,11 @@ def of(run: runs.Run) -> Step | None:
         return Step(**json.loads((run.path / runs.STEP).read_text()))
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
+
+
+def lives(run: runs.Run) -> bool:
+    """Whether the run has a daemon, as far as its files tell, and where it is a step as Slurm tells."""
+    return run.live() and ((step := of(run)) is None or step.mine() or step.runs())
 
 
 def command(run: runs.Run, allocation: Allocation, options: Sequence[str], toward: str) -> list[str]:
@@ -114,7 +124,7 @@ def alone(run: runs.Run, child: subprocess.Popen[bytes], timeout: float) -> bool
 def end(run: runs.Run, grace: float) -> None:
     """Has the daemon drain and end, and ends its step after `grace` seconds. Raises QfwError when it does not go."""
     step = of(run)
-    if step is None or not step.runs():
+    if step is None or step.mine() or not step.runs():
         return
     for signal, seconds in (("TERM", grace), ("KILL", STOPPED_SECONDS)):
         with contextlib.suppress(Unavailable):  # it ended by itself
@@ -122,6 +132,18 @@ def end(run: runs.Run, grace: float) -> None:
         if any(not step.runs() for _ in _moments(seconds)):
             return
     raise QfwError(f"run {run.run_id}: the job step {step.name} on {step.node} does not end")
+
+
+def clean_node(run: runs.Run) -> None:
+    """Removes what a daemon that was killed left on its node; one that ended by itself left nothing."""
+    step, found = of(run), allocation_of(run)
+    if step is None or step.mine() or not step.local or not found or not run.path.is_dir():
+        return
+    group = [f"--het-group={found['quantum']['group']}"] if found["heterogeneous"] else []
+    where = ["--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={step.node}", "--mpi=none", "--input=none"]
+    python = [sys.executable, "-P", "-m", "qfw.qpm.broadcast", step.local, "remove"]
+    with contextlib.suppress(Unavailable):  # the job is over, and its epilog has been there
+        Commands().run("srun", *group, *where, "--chdir=/", *python)
 
 
 def _moments(seconds: float) -> Iterator[None]:

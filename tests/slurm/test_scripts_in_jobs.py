@@ -132,6 +132,30 @@ def test_a_script_that_ends_without_teardown_leaves_nothing(place: Place) -> Non
     assert_nothing_left(job)
 
 
+def test_a_daemon_that_dies_is_started_again(place: Place) -> None:
+    script = f"""{HET}
+die() {{
+  pid=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["pid"])' "$QFW_RUN_BASE_DIR"/*/qpmd.json)
+  srun --het-group=1 --overlap -n1 kill -9 "$pid"
+  while [ -e "/proc/$pid" ]; do sleep 0.05; done # the nodes of this cluster are one machine
+}}
+qfw_setup.sh --restart && qfw_srun.sh -n 1 -N 1 "$APP" && die
+until qfw_setup.sh >/dev/null; do :; done
+qfw_srun.sh -n 1 -N 1 "$APP"
+qfw_teardown.sh
+qfw_setup.sh && die
+qfw_setup.sh
+qfw_srun.sh -n 1 -N 1 "$APP" && die
+qfw_teardown.sh
+ls -d /tmp/qfw-*/$SLURM_CLUSTER_NAME-$SLURM_JOB_ID.*; echo end
+"""
+    job = place.job(script)
+    assert job.end() == "COMPLETED", job.text
+    assert len(ranks(job.text)) == 3 and job.text.count("is ready\n") == 3, job.text
+    assert "no such file" in job.text.lower(), "teardown clears the daemon's node"
+    assert_nothing_left(job)
+
+
 @pytest.mark.parametrize(
     ("command", "state"),
     [("scancel {}", "CANCELLED"), ("scontrol update jobid={} EndTime=now+1", "TIMEOUT")],
