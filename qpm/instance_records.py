@@ -90,6 +90,10 @@ class Adopted:
         self._process = Process(registration.pid, registration.start_time)
         self._leases = leases
 
+    @property
+    def carried_off(self) -> bool:
+        return False
+
     def alive(self) -> bool:
         return self._process.alive()
 

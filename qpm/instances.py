@@ -294,7 +294,10 @@ class Fleet:
             raise ResourceExhausted(f"instance {name} is not wanted any more", transient=True)
         if running.instance.alive():
             raise DeviceError(f"instance {name} was not ready after {READY_SECONDS:g} s")
-        raise DeviceLost(f"instance {name} ended before it was ready: {running.instance.describe_end()}")
+        message = f"instance {name} ended before it was ready: {running.instance.describe_end()}"
+        if running.instance.carried_off:
+            raise ResourceExhausted(message, transient=True)
+        raise DeviceLost(message)
 
     def _argv(self, record: Record, here: bool) -> tuple[str, ...]:
         listen = f"unix:{self.home.sockets / (record.instance + '.sock')}" if here else "tcp"

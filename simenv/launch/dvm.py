@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -161,8 +162,7 @@ class Dvm:
             self._output.capture()
             self._tool = pmix.Tool(library, uri, self._on_end)
             local.announce(json.dumps({"prte": prte.pid, "version": self._tool.version}))
-            listener.settimeout(CONNECT_TIMEOUT)
-            self._connection = listener.accept()[0]
+            self._connection = _accept(listener)
             for target in (self._serve, self._watch):
                 threading.Thread(target=target, args=(prte,), daemon=True).start()
             while not self._done.wait(POLL_SECONDS):
@@ -253,6 +253,14 @@ class Dvm:
         time.sleep(0.05)  # its last words may still be on their way through the pipe
         text = "\n".join(line for line in self._output.prte if line.strip("- "))
         return f": {text}" if text else ""
+
+
+def _accept(listener: socket.socket) -> socket.socket:
+    """The launcher's connection. Its end of our standard input closes when it goes before that."""
+    ready = select.select([listener.fileno(), 0], [], [], CONNECT_TIMEOUT)[0]
+    if listener.fileno() not in ready:
+        raise DeviceError("the launcher that started this DVM is gone")
+    return listener.accept()[0]
 
 
 def _end(prte: subprocess.Popen[bytes]) -> None:

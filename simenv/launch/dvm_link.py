@@ -14,7 +14,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -30,7 +29,7 @@ from qfw.simenv.launch.pmix import App
 ANSWER_SECONDS = 30.0  # for a request: PMIx_Spawn answers in milliseconds
 MAX_DIRECTORY = 60  # bytes: PMIx and MPI put sockets below it
 PREFIX = "qfw-prte-"
-STALE_SECONDS = 60.0  # age from which a directory that nobody holds is removed
+UNLOCKED = "."  # before the name of a directory that its maker has not locked yet
 
 OnEnd = Callable[[int | None, str], None]
 
@@ -202,18 +201,17 @@ def _private_directory() -> tuple[Path, int]:
     if len(os.fsencode(base)) > MAX_DIRECTORY - len(PREFIX) - 8:
         base = "/tmp"
     _remove_stale(Path(base))
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    lock = os.open(directory / dvm.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    new = Path(tempfile.mkdtemp(prefix=UNLOCKED + PREFIX, dir=base))
+    lock = os.open(new / dvm.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
-    return directory, lock
+    return new.rename(new.with_name(new.name.removeprefix(UNLOCKED))), lock
 
 
 def _remove_stale(base: Path) -> None:
-    """Removes what was left when everybody who would have removed it was killed."""
+    """Removes what was left when everybody who would have removed it was killed: what nobody has locked."""
     for directory in base.glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
-            state = directory.lstat()
-            if state.st_uid != os.getuid() or time.time() - state.st_mtime < STALE_SECONDS:
+            if directory.lstat().st_uid != os.getuid():
                 continue
             lock = os.open(directory / dvm.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:

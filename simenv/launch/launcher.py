@@ -49,6 +49,10 @@ class Instance(Protocol):
 
     spec: InstanceSpec
 
+    @property
+    def carried_off(self) -> bool:
+        """Whether it ended because what carried it (a DVM) did, through no fault of its own."""
+
     def alive(self) -> bool:
         """Whether it runs, as far as the launcher knows: a lost event is found by the instance's lease."""
 

@@ -142,6 +142,10 @@ class LocalInstance:
         self._child = child
         self._stopped = False
 
+    @property
+    def carried_off(self) -> bool:
+        return False
+
     def alive(self) -> bool:
         return self._child.alive()
 

@@ -25,7 +25,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import ClassVar
 
-from qfw.program.errors import Closed, DeviceError, InvalidArgument, QfwError, ResourceExhausted
+from qfw.program.errors import Closed, DeviceError, DeviceLost, InvalidArgument, QfwError, ResourceExhausted
 from qfw.simenv.launch import local, mpiexec, openmpi, pmix, probe, tether
 from qfw.simenv.launch.dvm_link import DvmLink
 from qfw.simenv.launch.launcher import InstanceSpec, Node
@@ -65,7 +65,12 @@ class PrteInstance:
         self._launcher = launcher
         self._ended = threading.Event()
         self._stopped = False
+        self._carried_off = False
         self._how = ""
+
+    @property
+    def carried_off(self) -> bool:
+        return self._carried_off
 
     def alive(self) -> bool:
         return not self._ended.is_set()
@@ -90,6 +95,7 @@ class PrteInstance:
         """Called by the DVM's link, once."""
         lines = f"; its last output:\n{text}" if text else ""
         if status is None:
+            self._carried_off = True
             self._how = f"ended with its DVM: {text}"
         elif self._stopped:
             self._how = f"was stopped{lines}"
@@ -180,6 +186,9 @@ class PrteLauncher:
         instance.link = link
         try:
             instance.job = self._spawn(link, instance)
+        except DeviceLost as error:
+            self.give_back(slots, spec)
+            raise ResourceExhausted(f"instance {spec.name}: {error}", transient=True, retry_after=0.2) from error
         except BaseException:
             self.give_back(slots, spec)
             raise

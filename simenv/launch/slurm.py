@@ -51,6 +51,10 @@ class StepInstance:
         self._name = step_name
         self._stopped = False
 
+    @property
+    def carried_off(self) -> bool:
+        return False
+
     def alive(self) -> bool:
         return self._child.alive()
 
