@@ -117,10 +117,18 @@ class Play:
 
     def rounds(self, client: Client) -> None:
         while self.kills.total() < self.args.kills and client.is_alive():
-            time.sleep(self.rng.choice((0.05, 0.3, 1.0)) * self.rng.random())
+            self.pause(client)
             self.kill()
             if self.kills.total() % 20 == 0:
                 print(f"{self.kills.total()} kills, {client.tally.completed} tasks", file=sys.stderr, flush=True)
+
+    def pause(self, client: Client) -> None:
+        """A random moment: mostly after some more tasks, at times before anything was done."""
+        time.sleep(0.5 * self.rng.random())
+        wanted = client.tally.completed + self.rng.choice((0, 1, 100, 1000))
+        end = time.monotonic() + PATIENCE
+        while client.tally.completed < wanted and client.is_alive() and time.monotonic() < end:
+            time.sleep(0.005)
 
     def whole(self) -> str:
         """Whether all slots can be used at once: "" or what is wrong."""
