@@ -110,6 +110,7 @@ class DistributedSimulator:
         self._simulator: Any = None
         if self._part is not None:
             self._simulator = _core.simenv.Simulator(self._program.bytes, simd=self._ranks.simd, rank_bits=self._bits)
+            self._shares = self._simulator.shares()
 
     def run(self, request: Request, stopped: Stopped = go_on) -> Outcome:
         """The row's results. Raises on every rank that has a part in it what `qfw.simenv.simulate` raises, and
@@ -125,9 +126,14 @@ class DistributedSimulator:
             comm=voice if self._bits else None,
             **request.arguments(),
         )
-        exchanges, sent = voice.sent()
-        shares = self._simulator.shares()
-        return Outcome(arrays, Traffic(1 << self._bits, exchanges, sent, shares["operations"], shares["crossing"]))
+        said = Traffic(
+            1 << self._bits,
+            int(voice.exchanges),
+            int(voice.bytes),
+            self._shares["operations"],
+            self._shares["crossing"],
+        )
+        return Outcome(arrays, said)
 
 
 class _Planned:

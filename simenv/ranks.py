@@ -105,10 +105,6 @@ class Voice(_core.simenv.Comm):
             raise DeadlineExceeded("the task's deadline passed while it ran")
         return np.ascontiguousarray(table[:, 1:]).reshape(-1)
 
-    def sent(self) -> tuple[int, int]:
-        """(exchanges, bytes of amplitudes that all ranks sent); all of them call it."""
-        return int(self.exchanges), int(_each(self._part, [float(self.bytes)]).sum())
-
 
 def agreed(error: BaseException) -> bool:
     """Whether an error of a run is raised on every rank: all that follows from the request is, and memory that is

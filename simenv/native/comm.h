@@ -29,8 +29,8 @@ class Comm {
   virtual std::vector<double> all_gather(std::span<const double> mine) = 0;
 
   struct Traffic {           // of states that are evolved or measured, not of results that are collected
-    uint64_t exchanges = 0;  // of parts of the slices
-    uint64_t bytes = 0;      // of amplitudes that this rank sent
+    uint64_t exchanges = 0;  // in which ranks swap parts of their slices, or send all of them
+    uint64_t bytes = 0;      // of amplitudes, sent by all ranks together; the same on all
   };
   Traffic traffic;
 

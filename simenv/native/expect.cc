@@ -91,6 +91,7 @@ void for_pieces(const State& state, std::span<const Term> crossing, bool one_sid
     const unsigned partner = state.comm()->rank() ^ static_cast<unsigned>(ranks);
     bool send = !state.is_zero(state.comm()->rank()), receive = !state.is_zero(partner);
     if (!one_sided) send = receive = send && receive;
+    state.count_slices(static_cast<unsigned>(ranks), one_sided);
     for (uint64_t first = 0; (send || receive) && first < state.size(); first += state.piece()) {
       const void* theirs = state.swap_piece(partner, first, state.piece(), send, receive);
       if (receive) body(Piece{crossing.subspan(i, j - i), theirs, first, state.piece()});

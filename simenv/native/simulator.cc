@@ -264,9 +264,11 @@ Simulator::Shares Simulator::shares() const { return impl_->shares(); }
 
 Simulator::~Simulator() = default;
 
-uint64_t Simulator::bytes_needed(const Program& program, const Request& request) {
+namespace {
+
+// `root`: on the rank that has the results.
+uint64_t bytes_on_rank(const Program& program, const Request& request, bool root) {
   const double ranks = ranks_of(request);
-  const bool root = request.comm == nullptr || request.comm->root();
   const double state = state_bytes(program, request.precision) / ranks;
   const double result = root ? state_bytes(program, Precision::kDouble) : 0.0;
   const bool copied = request.comm != nullptr || program.num_qubits() < 16 || request.precision == Precision::kSingle ||
@@ -293,6 +295,12 @@ uint64_t Simulator::bytes_needed(const Program& program, const Request& request)
   return saturating(bytes);
 }
 
+}  // namespace
+
+uint64_t Simulator::bytes_needed(const Program& program, const Request& request) {
+  return bytes_on_rank(program, request, request.comm == nullptr || request.comm->root());
+}
+
 uint64_t Simulator::bytes_available() noexcept { return memory_available(); }
 
 namespace {
@@ -315,7 +323,10 @@ void check_ranks(const Program& program, Comm& comm, uint64_t needed) {
 
 void Simulator::check_memory(const Program& program, const Request& request) {
   const uint64_t needed = bytes_needed(program, request);
-  if (request.comm != nullptr) return check_ranks(program, *request.comm, needed);
+  if (request.comm != nullptr) {
+    if (bytes_on_rank(program, request, true) <= kAlwaysThere) return;  // so think all ranks
+    return check_ranks(program, *request.comm, needed);
+  }
   if (needed <= kAlwaysThere) return;
   const uint64_t available = bytes_available();
   if (needed > available)

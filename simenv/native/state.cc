@@ -16,6 +16,7 @@ using program::Complex;
 namespace {
 // Below, a state is evolved in scratch memory and copied out; from here on it is evolved where it will stay.
 constexpr unsigned kInPlaceQubits = 16;
+constexpr size_t kSmallSlice = size_t{1} << 20;  // bytes: ranks do not ask each other whether they have got it
 constexpr size_t kFill = size_t{1} << 20;
 }  // namespace
 
@@ -26,6 +27,10 @@ State::State(const Kernels& kernels, unsigned qubits, ThreadPool* pool, bool kee
     return;
   }
   offset_ = static_cast<uint64_t>(comm->rank()) << qubits;
+  if (size() * each_ <= kSmallSlice) {
+    allocate(false, stop);
+    return;
+  }
   double refused = 0.0;
   try {
     allocate(false, stop);
@@ -90,7 +95,7 @@ void State::apply(const Plan& plan, size_t segment, const double* row, const Sto
     throw Error(ErrorCode::kInternal, "the plan begins with another layout");
   for (uint32_t w = part.first_window; w < part.last_window; ++w) {
     const Window& window = plan.windows[w];
-    if (comm_ != nullptr) comm_->all_gather({});  // throws when the run is to stop
+    if (comm_ != nullptr && w != part.first_window) comm_->all_gather({});  // throws when the run is to stop
     if (window.exchange != kNowhere) exchange(plan.exchanges[window.exchange]);
     if (!window.locals.empty()) {
       apply_window(plan, window, row, stop);

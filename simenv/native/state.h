@@ -47,6 +47,9 @@ class State {
   // Swaps [first, first + count) with the partner's: sends it unless `send` is false, and returns what the partner had
   // unless `receive` is false. Valid until the next call.
   const void* swap_piece(unsigned partner, uint64_t first, uint64_t count, bool send, bool receive) const;
+  // Once for each time that ranks send their slices to those that differ in the bits `partners`; where the partner's is
+  // zero, only when `always`.
+  void count_slices(unsigned partners, bool always) const noexcept;
   bool is_zero(unsigned rank) const noexcept {  // the whole slice of that rank
     return ((uint64_t{rank} << qubits_) & ~touched_) != 0;
   }
@@ -94,6 +97,7 @@ class State {
 
   void allocate(bool keep, const Stop& stop);
   struct Part;
+  uint64_t bytes_of(const Exchange& change) const noexcept;
   void swap_part(unsigned partner, const Part& part, bool send, bool receive);
   std::vector<program::Complex> gather() const;
 

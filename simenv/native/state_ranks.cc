@@ -69,17 +69,35 @@ void State::swap_part(unsigned partner, const Part& part, bool send, bool receiv
       part.for_runs(data_, first, piece, out,
                     [](std::byte* slice, std::byte* message, size_t n) { std::memcpy(message, slice, n); });
     }
-    if (send) comm_->traffic.bytes += bytes;
     comm_->swap(partner, {from, send ? bytes : 0}, {in, receive ? bytes : 0});
     part.for_runs(data_, first, piece, in,
                   [](std::byte* slice, std::byte* message, size_t n) { std::memcpy(slice, message, n); });
   }
 }
 
+// Of all ranks together: a rank sends the parts that its own bits, and those that the part's positions read, do not
+// make zero, but for the part that it keeps.
+uint64_t State::bytes_of(const Exchange& change) const noexcept {
+  const size_t m = change.pairs.size();
+  uint64_t parts = 0;
+  for (unsigned rank = 0; rank < comm_->ranks(); ++rank) {
+    if (is_zero(rank)) continue;
+    uint64_t own = 0, sent = 1;
+    for (size_t i = 0; i < m; ++i) {
+      const auto& [p, q] = change.pairs[i];
+      own |= ((uint64_t{rank} << qubits_) >> q & 1) << p;
+      if (touched_ >> p & 1) sent *= 2;
+    }
+    parts += sent - ((own & ~touched_) == 0 ? 1 : 0);
+  }
+  return parts * (size() >> m) * each_;
+}
+
 // The ranks that differ in these rank bits alone each hold a part for every other: the part whose positions read what
 // the other's bits are. Two such parts change places, where they lie.
 void State::exchange(const Exchange& change) {
   comm_->traffic.exchanges += 1;
+  comm_->traffic.bytes += bytes_of(change);
   const size_t m = change.pairs.size();
   for (unsigned x = 1; x < 1u << m; ++x) {
     uint64_t mask = 0, mine = 0, theirs = 0, partner = offset_;
@@ -106,15 +124,21 @@ void State::flip(uint32_t qubit) {
   } else {
     const unsigned partner = comm_->rank() ^ 1u << (position - qubits_);
     const bool send = !is_zero(comm_->rank()), receive = !is_zero(partner);
+    count_slices(comm_->rank() ^ partner, true);
     if (send || receive) swap_part(partner, {0, 0, kernels_, qubits_}, send, receive);
   }
   touched_ |= uint64_t{1} << position;
 }
 
+void State::count_slices(unsigned partners, bool always) const noexcept {
+  comm_->traffic.exchanges += 1;
+  for (unsigned rank = 0; rank < comm_->ranks(); ++rank)
+    if (!is_zero(rank) && (always || !is_zero(rank ^ partners))) comm_->traffic.bytes += size() * each_;
+}
+
 const void* State::swap_piece(unsigned partner, uint64_t first, uint64_t count, bool send, bool receive) const {
   const size_t bytes = count * each_;
   std::byte* in = room(received_, bytes);
-  if (send) comm_->traffic.bytes += bytes;
   comm_->swap(partner, {static_cast<const std::byte*>(at(first)), send ? bytes : 0}, {in, receive ? bytes : 0});
   return in;
 }

@@ -10,7 +10,12 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 # Probing for fast networks costs about a second per process.
-TUNED = {"OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,sm,tcp", "OMPI_MCA_mtl": "^ofi"}
+TUNED = {
+    "OMPI_MCA_pml": "ob1",
+    "OMPI_MCA_btl": "self,sm,tcp",
+    "OMPI_MCA_mtl": "^ofi",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+}
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
