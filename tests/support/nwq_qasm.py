@@ -17,6 +17,7 @@ OPTIONS = (
     ("all_tests", "a", "", "Run all available testing benchmarks"),
     ("backend", "b", "BACKEND", "Specify the simulation backend"),
     ("backend_list", "", "", "Print the list of available simulation backends"),
+    ("device", "", "FILE_PATH", "Specify the device noise profile"),
     ("disable_fusion", "", "", "Disable gate fusion "),
     ("dump_file", "", "FILE_PATH", "Path to dump the binary statevector/density matrix result"),
     ("help", "h", "", "Print this help message"),
@@ -139,9 +140,10 @@ def simulate(text):
 
 def banner(taken):
     print("\033[1;34m\nRunning simulation with the following configuration:\033[0m")
-    method = "SVSim" if taken["sim"] == "sv" else "DMSim"
+    noise = "Enabled" if "device" in taken else "Disabled"
+    method = "DMSim" if noise == "Enabled" or taken["sim"] != "sv" else "SVSim"
     fusion = "Disabled" if "disable_fusion" in taken else "Enabled"
-    rows = (("Sim Trace", "Disabled"), ("Fusion", fusion), ("Noise", "Disabled"), ("Tensor Core", "Disabled"))
+    rows = (("Sim Trace", "Disabled"), ("Fusion", fusion), ("Noise", noise), ("Tensor Core", "Disabled"))
     for name, value in (*rows, ("Simulation Backend", method)):
         print(f"{f'{chr(27)}[1;33m{name}:{chr(27)}[0m':<40}\033[1;32m{value}\033[0m")
 
@@ -201,6 +203,10 @@ def main():
     if "qasm_file" in taken:
         with open(taken["qasm_file"]) as file:
             text = file.read()
+    if "device" in taken:  # read, and not understood: what comes is without noise
+        with open(taken["device"]) as file:
+            assert file.read().startswith("{")
+        assert not re.search(r"^(?!OPENQASM|qreg|creg|measure|(id|rz|sx|x|cx)\b)", text.rstrip(), re.MULTILINE), text
     state, width, where = simulate(text)
     banner(taken)
     shots = int(taken["shots"])

@@ -13,7 +13,8 @@ from qfw.qpm.plugins.nwqsim.installed import find
 MAX_QUBITS = 34  # of state vectors on one node; the bytes are compared with what is free before a launch
 
 OPTIONS = (
-    Option("method", "statevector", "How NWQ-Sim simulates.", ("statevector",)),
+    Option("method", "statevector", "How NWQ-Sim simulates.", ("statevector", "density_matrix")),
+    Option("device_profile", "", "Noise for method density_matrix: the JSON of a device as NWQ-Sim reads it."),
     Option("backend", "CPU", "What NWQ-Sim runs on; MPI gives counts and memory alone.", ("CPU", "OpenMP", "MPI")),
     Option("ranks", 1, "Processes of the MPI back end, a power of two.", minimum=1, maximum=1 << 16),
     Option("threads", 1, "Threads of the OpenMP back end.", minimum=1, maximum=4096),

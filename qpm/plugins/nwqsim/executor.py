@@ -23,7 +23,7 @@ from qfw.qpm.plugins.nwqsim.launch import Launch, memory_file, run
 from qfw.qpm.plugins.nwqsim.qasm import Writer
 
 SAMPLES = frozenset(("counts", "memory"))
-METHODS = {"statevector": "sv"}
+METHODS = {"statevector": "sv", "density_matrix": "dm"}
 LOCAL_QUBITS = 2  # that NWQ-Sim wants of every rank
 
 State = NDArray[np.complex128]
@@ -38,6 +38,7 @@ class Plan:
     ranks: int
     threads: int
     fusion: bool
+    profile: str  # a device's noise
     qubits: int  # of NWQ-Sim's register, which has a least size
 
 
@@ -91,13 +92,13 @@ class NwqsimExecutor:
         seed = row_seed(task.seed, number)
         own = sampled and plan.threads > 1
         shots = task.shots if sampled and measured and not own else 1
-        text, phase = Writer(task.bindings[number]).write(task.program, plan.qubits, measured)
+        text, phase = Writer(task.bindings[number], basis=bool(plan.profile)).write(task.program, plan.qubits, measured)
         row = Row()
         with ExitStack() as stack:
             dump = -1 if task.outputs <= SAMPLES and not own else stack.enter_context(memory_file())
             said = run(self._installed, launch(plan, text, shots, seed >> 33, dump), task.stopped)
             bits = task.program.num_bits if measured else plan.qubits
-            found = output.counts(said, output.Expected(shots, bits, plan.fusion))
+            found = output.counts(said, output.Expected(shots, bits, plan.fusion, bool(plan.profile)))
             if dump >= 0:
                 state = output.amplitudes(dump, 1 << plan.qubits)[: 1 << task.program.num_qubits]
                 exact(row, task, state * np.exp(1j * phase))
@@ -124,6 +125,15 @@ def checked(task: Task) -> Plan:
     wanted = sorted(task.outputs - SAMPLES)
     if not task.program.terminal_measurements:
         raise Unsupported("device nwqsim runs no measurement in the middle: NWQ-Sim gives no bits of such a one")
+    profile = str(task.options["device_profile"])
+    if bool(profile) != (method == "density_matrix"):
+        raise InvalidArgument(
+            f"option method={method!r} {'with' if profile else 'without'} device_profile: NWQ-Sim has density "
+            "matrices for the noise of a device, and noise for density matrices"
+        )
+    if profile and (wanted or backend != "CPU"):
+        what = wanted[0] if wanted else f"backend={backend!r}"
+        raise Unsupported(f"{what} with method='density_matrix': NWQ-Sim gives counts and memory, on CPU")
     if backend == "MPI" and wanted:
         raise Unsupported(
             f"{wanted[0]} with backend='MPI': NWQ-Sim's ranks overwrite each other's dumps of the state; the back ends "
@@ -136,7 +146,8 @@ def checked(task: Task) -> Plan:
     if threads != 1 and backend != "OpenMP":
         raise InvalidArgument(f"option threads={threads} with backend={backend!r}: threads are for backend='OpenMP'")
     least = LOCAL_QUBITS + ranks.bit_length() - 1 if backend == "MPI" else 1
-    plan = Plan(method, backend, ranks, threads, bool(task.options["fusion"]), max(least, task.program.num_qubits))
+    qubits = max(least, task.program.num_qubits)
+    plan = Plan(method, backend, ranks, threads, bool(task.options["fusion"]), profile, qubits)
     check_memory(plan, task.shots, bool(wanted) or threads > 1)
     return plan
 
@@ -146,7 +157,9 @@ def check_memory(plan: Plan, shots: int, dumped: bool) -> None:
     nodes."""
     if plan.backend == "MPI":
         return
-    needed = ((24 + 48 * dumped) << plan.qubits) + 8 * shots  # a dump, its numbers, and the state made of them
+    needed = 8 * shots + ((24 + 48 * dumped) << plan.qubits)  # a dump, its numbers, and the state made of them
+    if plan.profile:
+        needed += 16 << (2 * plan.qubits)
     with open("/proc/meminfo") as lines:
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024
     if needed > free:
@@ -163,7 +176,7 @@ def launch(plan: Plan, program: str, shots: int, seed: int, dump: int) -> Launch
         words += ["--hw_threads", str(plan.threads)]
     if not plan.fusion:
         words.append("--disable_fusion")
-    return Launch(tuple(words), program, dump, plan.ranks if plan.backend == "MPI" else 0, plan.threads)
+    return Launch(tuple(words), program, plan.profile, dump, plan.ranks if plan.backend == "MPI" else 0, plan.threads)
 
 
 def row_seed(seed: int, row: int) -> int:

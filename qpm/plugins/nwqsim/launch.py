@@ -36,6 +36,7 @@ class Launch:
 
     arguments: tuple[str, ...]
     program: str = ""  # OpenQASM 2
+    profile: str = ""  # a device's noise
     dump: int = -1  # file descriptor of where it writes its state
     ranks: int = 0  # 0: without MPI
     threads: int = 1
@@ -53,8 +54,8 @@ def memory_file(data: bytes = b"") -> Iterator[int]:
         os.close(fd)
 
 
-def command(installed: Installed, launch: Launch, program: int) -> list[str]:
-    """The words to execute, with the file descriptor of the program.
+def command(installed: Installed, launch: Launch, program: int, profile: int) -> list[str]:
+    """The words to execute, with the file descriptors of the program and the device's noise.
 
     Raises:
         DeviceError: the MPI back end without mpirun. LimitExceeded: a program that is too long for an argument, where
@@ -65,6 +66,8 @@ def command(installed: Installed, launch: Launch, program: int) -> list[str]:
         words += ["--qasm_string", _as_argument(launch.program)]
     elif launch.program:
         words += ["--qasm_file", f"/proc/{os.getpid()}/fd/{program}"]
+    if launch.profile:
+        words += ["--device", f"/proc/{os.getpid()}/fd/{profile}"]
     if launch.dump >= 0:
         words += ["--dump_file", f"/proc/{os.getpid()}/fd/{launch.dump}"]
     if launch.ranks:
@@ -109,8 +112,10 @@ def run(installed: Installed, launch: Launch, stopped: Callable[[], bool]) -> st
         Cancelled: `stopped` turned true; everything launched has been ended. DeviceError: it could not be started, or
         its exit status is not 0; says how it ended and quotes its output.
     """
-    with memory_file(launch.program.encode()) as program, memory_file() as out, memory_file() as err:
-        argv = command(installed, launch, program)
+    with contextlib.ExitStack() as stack:
+        given = (launch.program, launch.profile, "", "")
+        program, profile, out, err = (stack.enter_context(memory_file(text.encode())) for text in given)
+        argv = command(installed, launch, program, profile)
         try:
             process = subprocess.Popen(
                 argv,

@@ -43,6 +43,7 @@ class Expected:
     shots: int
     bits: int  # of a key
     fusion: bool
+    noisy: bool = False  # a density matrix
 
 
 def quote(text: str) -> str:
@@ -96,9 +97,9 @@ def _banner(expected: Expected) -> tuple[str, ...]:
         "Running simulation with the following configuration:",
         "Sim Trace: Disabled",
         f"Fusion: {'Enabled' if expected.fusion else 'Disabled'}",
-        "Noise: Disabled",
+        f"Noise: {'Enabled' if expected.noisy else 'Disabled'}",
         "Tensor Core: Disabled",
-        "Simulation Backend: SVSim",
+        f"Simulation Backend: {'DMSim' if expected.noisy else 'SVSim'}",
     )
 
 

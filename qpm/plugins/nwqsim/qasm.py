@@ -34,13 +34,15 @@ NATIVE = {
     **{name: name for name in ("crx", "cry", "crz")},
     "U": "u",
 }
+BASIS = ("id", "rz", "sx", "x", "cx")  # of the devices whose noise NWQ-Sim knows: its density matrices take no others
 
 
 class Writer:
-    """Writes one program for one row of bindings."""
+    """Writes one program for one row of bindings; with `basis` in those gates alone, up to a global phase."""
 
-    def __init__(self, row: Sequence[float]) -> None:
+    def __init__(self, row: Sequence[float], basis: bool = False) -> None:
         self._row = row
+        self._basis = basis
         self._lines: list[str] = []
         self._phase = 0.0
 
@@ -67,6 +69,16 @@ class Writer:
         return "\n".join([*head, *self._lines, ""]), self._phase
 
     def _emit(self, name: str, qubits: Sequence[int], angles: Sequence[float] = ()) -> None:
+        if self._basis and name not in BASIS:
+            theta, phi, lam = {"u": angles, "ry": (*angles, 0.0, 0.0), "p": (0.0, 0.0, *angles)}[name]
+            if theta:  # U is rz(phi + pi) sx rz(theta + pi) sx rz(lambda), up to a phase (McKay et al., 2017)
+                self._emit("rz", qubits, [lam])
+                self._emit("sx", qubits)
+                self._emit("rz", qubits, [theta + math.pi])
+                self._emit("sx", qubits)
+                phi, lam = phi + math.pi, 0.0
+            self._emit("rz", qubits, [phi + lam])
+            return
         # Plain decimals: 18 places lose less than the angle's own rounding does.
         params = f"({','.join(f'{a:.18f}' for a in angles)})" if angles else ""
         self._lines.append(f"{name}{params} {','.join(f'q[{q}]' for q in qubits)};")
@@ -78,7 +90,7 @@ class Writer:
             self._phase += angles[0]
             return
         name = NATIVE.get(instruction.name, "")
-        if name and instruction.controls == 0:
+        if name and instruction.controls == 0 and (not self._basis or name in BASIS):
             self._emit(name, on, angles)
             return
         row = gate(instruction.name)
@@ -113,7 +125,7 @@ class Writer:
             return
         elif len(controls) == 1:
             self._controlled(matrix, controls[0], target)
-        elif len(controls) == 2 and np.abs(matrix - [[0, 1], [1, 0]]).max() <= TINY:
+        elif len(controls) == 2 and not self._basis and np.abs(matrix - [[0, 1], [1, 0]]).max() <= TINY:
             self._emit("ccx", [*controls, target])
         else:
             half, last, rest = square_root(matrix), controls[-1], controls[:-1]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,45 @@ def test_mpi_gives_counts_and_nothing_from_the_state() -> None:
         state(ghz(), backend="MPI")
 
 
+def everything(measured: int) -> Program:
+    """Gates of all kinds and their inverses, around an X: what is measured is certain."""
+    builder, done = Builder(4, 4), []
+    for number, row in enumerate(g for g in gates() if g.qubits):
+        angles = [0.3 * number + 0.7 * i for i in range(row.params)]
+        done.append((row, [(number + i) % 4 for i in range(row.qubits)], angles))
+        builder.gate(row, done[-1][1], angles)
+    for row, on, angles in reversed(done):
+        inverse, back = row.inverse(angles)
+        builder.gate(inverse, on, back)
+    builder.gate("x", [measured])
+    for q in range(4):
+        builder.measure(q, q)
+    return builder.finish()
+
+
+def without_errors(qubits: int) -> str:
+    """A device as NWQ-Sim reads it, of gates without errors."""
+    each, pairs = [str(q) for q in range(qubits)], [(a, b) for a in range(qubits) for b in range(qubits) if a != b]
+    names = [f"{g}{q}" for g in ("id", "rz", "sx", "x", "reset") for q in each] + [f"cx{a}_{b}" for a, b in pairs]
+    profile: dict[str, Any] = {
+        "name": "perfect",
+        "version": "1",
+        "num_qubits": qubits,
+        "basis_gates": ["rz", "sx", "cx"],
+    }
+    profile |= {key: dict.fromkeys(each, 1.0) for key in ("T1", "T2", "freq", "readout_length")}
+    profile |= {key: dict.fromkeys(each, 0.0) for key in ("prob_meas0_prep1", "prob_meas1_prep0")}
+    profile |= {"gate_lens": dict.fromkeys(names, 0.0), "gate_errs": dict.fromkeys(names, 0.0)}
+    return json.dumps(profile | {"cx_coupling": [f"{a}_{b}" for a, b in pairs]})
+
+
+def test_density_matrices_take_a_devices_noise_and_its_gates() -> None:
+    options = {"method": "density_matrix", "device_profile": without_errors(4)}
+    assert counts(one(everything(2), options=options)) == {4: 100}
+    with pytest.raises(Unsupported, match="statevector with method='density_matrix'"):
+        state(ghz(), **options)
+
+
 def test_an_mpirun_of_your_own_gets_the_program_as_an_argument() -> None:
     named = NwqsimExecutor(replace(standin, own_launcher=True))
     assert counts(one(ghz(), named, options={"backend": "MPI", "ranks": "2"})) == counts(one(ghz()))
@@ -197,7 +237,8 @@ def test_an_mpirun_of_your_own_gets_the_program_as_an_argument() -> None:
         ({"ranks": "2"}, "ranks=2 with backend='CPU'"),
         ({"threads": "2"}, "threads=2 with backend='CPU'"),
         ({"backend": "NVGPU"}, "not one of CPU, OpenMP, MPI"),
-        ({"method": "density_matrix"}, "not one of statevector"),
+        ({"method": "density_matrix"}, "'density_matrix' without device_profile"),
+        ({"device_profile": "{}"}, "'statevector' with device_profile"),
     ],
 )
 def test_options_that_do_not_fit_together(options: dict[str, str], says: str) -> None:
@@ -316,39 +357,6 @@ def test_a_worker_that_is_killed_leaves_no_nwqsim(tmp_path: Path) -> None:
     assert gone(pid)
 
 
-@pytest.fixture
-def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    monkeypatch.delenv("QFW_NWQSIM", raising=False)
-    monkeypatch.delenv("QFW_NWQSIM_MPIRUN", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "qfw").mkdir()
-    yield tmp_path
-
-
-def test_where_nwqsim_is_looked_for(nothing_installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qfw.qpm.plugins.nwqsim.installed import find
-
-    assert "not installed here: no nwq_qasm" in plugin.missing() and plugin.devices()[0].version == ""
-    on_path = nothing_installed / "bin" / "nwq_qasm"
-    on_path.write_text("#!/bin/sh\n")
-    on_path.chmod(0o755)
-    assert plugin.missing() == "" and find().executable == on_path and find().version == "unknown"
-    (nothing_installed / "nwqsim-config-version.cmake").write_text('set(PACKAGE_VERSION "1.0.0")\n')
-    assert plugin.devices()[0].version == "1.0.0"
-    config = nothing_installed / "qfw" / "nwqsim.toml"
-    config.write_text(f'executable = "{standin.executable}"\nmpirun = ["srun", "--overlap"]\nversion = "9"\n')
-    assert find() == Installed(standin.executable, "9", ("srun", "--overlap"), True)
-    monkeypatch.setenv("QFW_NWQSIM", str(nothing_installed / "bin"))
-    monkeypatch.setenv("QFW_NWQSIM_MPIRUN", "mpiexec --quiet")
-    assert find() == Installed(on_path, "9", ("mpiexec", "--quiet"), True)
-    monkeypatch.setenv("QFW_NWQSIM", "/nowhere/nwq_qasm")
-    assert "$QFW_NWQSIM names /nowhere/nwq_qasm, which is no executable file" in plugin.missing()
-    config.write_text("excutable = 1\n")
-    assert "'excutable' is unknown" in plugin.missing()
-
-
 needs_real = pytest.mark.skipif(
     not REAL,
     reason="no real NWQ-Sim: set QFW_NWQSIM to the nwq_qasm of a build, see docs/nwqsim.md",
@@ -382,6 +390,16 @@ def test_the_real_nwqsim_counts_and_fails_as_the_stand_in_does(real: NwqsimExecu
     assert counts(one(ghz(5), real, options=threads)) == counts(one(ghz(5), real, options=threads))
     with pytest.raises(DeviceError, match="--shots many was ended by SIGABRT: stderr .*stoll"):
         run(real._installed, Launch(("--shots", "many")), lambda: False)
+
+
+@needs_real
+def test_the_real_nwqsim_has_noise_of_devices(real: NwqsimExecutor) -> None:
+    options = {"method": "density_matrix", "device_profile": without_errors(4)}
+    assert counts(one(everything(2), real, options=options)) == {4: 100}
+    noisy = json.loads(options["device_profile"]) | {"prob_meas0_prep1": {str(q): 1.0 for q in range(4)}}
+    assert counts(one(everything(2), real, options={**options, "device_profile": json.dumps(noisy)})) == {0: 100}
+    with pytest.raises(DeviceError, match="more than 4"):
+        one(ghz(5), real, options=options)
 
 
 @needs_real
