@@ -197,7 +197,12 @@ def _slots_text(run: Run, timeout: float) -> list[str]:
     if not found:
         return []
     nodes = ", ".join(f"{name}: {count}" for name, count in found["nodes"].items())
-    return [f"  launcher  {found['about']}", f"  slots     {found['total']} ({nodes}), {found['free']} free"]
+    counters = found["counters"]
+    return [
+        f"  launcher  {found['about']}",
+        f"  slots     {found['total']} ({nodes}), {found['free']} free",
+        f"  instances {counters['instances']} up, {counters['backlog']} tasks wait for one, {counters['deaths']} died",
+    ]
 
 
 def _device_text(device: dict[str, str]) -> str:

@@ -37,6 +37,8 @@ class __attribute__((visibility("hidden"))) PyRef {
 Failure failure_from(pybind11::error_already_set& error);
 Failure failure_from(pybind11::handle exception);
 
+void add_pool_stats(Runtime& runtime, pybind11::dict& stats);  // of all pools of instances together
+
 void bind_devices(pybind11::class_<Runtime, std::shared_ptr<Runtime>>& runtime);  // bind_devices.cc
 
 }  // namespace qfw::qpm

@@ -284,6 +284,29 @@ py::dict pool_stats(Runtime& runtime, DeviceId id) {
 
 }  // namespace
 
+void add_pool_stats(Runtime& runtime, py::dict& stats) {
+  Pool::Stats all;
+  {
+    const py::gil_scoped_release unlock;
+    const size_t devices = runtime.devices().size();
+    for (DeviceId id = 0; id < devices; ++id) {
+      const auto* pool = dynamic_cast<const PoolDevice*>(&runtime.find_device(id));
+      if (!pool) continue;
+      const Pool::Stats s = pool->stats();
+      all.up += s.up;
+      all.starting += s.starting;
+      all.backlog += s.backlog;
+      all.deaths += s.deaths;
+      all.redispatched += s.redispatched;
+    }
+  }
+  stats["instances"] = all.up;
+  stats["instances_starting"] = all.starting;
+  stats["backlog"] = all.backlog;
+  stats["deaths"] = all.deaths;
+  stats["redispatched"] = all.redispatched;
+}
+
 void bind_devices(py::class_<Runtime, std::shared_ptr<Runtime>>& runtime) {
   runtime
       .def("add_python_device", &add_python_device, "info"_a, "execute"_a, "patience_s"_a = 0.0,

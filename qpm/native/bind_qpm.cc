@@ -188,7 +188,13 @@ void bind_qpm(py::module_& m) {
           "that "
           "have a certificate of that authority; until the Server is stopped. Unavailable.")
       .def(
-          "stats", [](const Runtime& r) { return stats_to(r.stats()); }, "Counters, as a dict.")
+          "stats",
+          [](Runtime& r) {
+            py::dict counters = stats_to(r.stats());
+            add_pool_stats(r, counters);
+            return counters;
+          },
+          "Counters, as a dict; those of instances are sums over all pools.")
       .def("stop", &Runtime::stop, py::call_guard<py::gil_scoped_release>(),
            "Cancels what is unfinished and ends every thread and worker. Idempotent.");
   bind_devices(runtime);

@@ -44,7 +44,8 @@ def probe(endpoint: Mapping[str, Any], directory: Path, timeout: float, way: str
 
 
 def slots(endpoint: Mapping[str, Any], directory: Path, timeout: float, way: str = "") -> dict[str, Any]:
-    """Where the daemon's instances run: the fields of the message Slots; empty without a launcher.
+    """Where the daemon's instances run: the fields of the message Slots, and its counters as `counters`; empty without
+    a launcher.
 
     Raises Unavailable when it does not answer within `timeout` seconds.
     """
@@ -59,7 +60,10 @@ def slots(endpoint: Mapping[str, Any], directory: Path, timeout: float, way: str
     if not status.HasField("slots"):
         return {}
     found = status.slots
-    return {field.name: getattr(found, field.name) for field in found.DESCRIPTOR.fields} | {"nodes": dict(found.nodes)}
+    return {field.name: getattr(found, field.name) for field in found.DESCRIPTOR.fields} | {
+        "nodes": dict(found.nodes),
+        "counters": {name: int(value) for name, value in status.counters.items()},
+    }
 
 
 def control_channel(

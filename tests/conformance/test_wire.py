@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import math
 import os
 import struct
@@ -116,7 +117,19 @@ def test_a_task_with_its_program(stream: Client) -> None:
     assert w.counts(stream.results(1)[7].rows[0], 2) == found
 
 
-@pytest.mark.parametrize("device", ["statevec", "sample"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "statevec",
+        "sample",
+        pytest.param(
+            "aer",
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec("qiskit_aer") is None, reason="qiskit-aer is not installed"
+            ),
+        ),
+    ],
+)
 def test_parts_of_a_task_give_the_bits_of_the_whole(client: Client, device: str) -> None:
     client.open(1, device)
 

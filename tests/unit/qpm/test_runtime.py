@@ -253,6 +253,54 @@ def test_a_worker_is_started_at_the_first_task(runtime: Runtime, private_directo
     inner.stop()
 
 
+def test_sweeps_over_a_pool_have_the_bits_of_one_simulator(runtime: Runtime, private_directories: Path) -> None:
+    inner = [Runtime(threads=1) for _ in range(3)]
+    for one in inner:
+        one.add_statevec()
+    servers = [one.serve(f"unix:{private_directories}/{i}.sock") for i, one in enumerate(inner)]
+
+    def seat(server: Any) -> Seat:
+        return Seat(lambda ranks: str(server.address))
+
+    runtime.add_statevec("alone")
+    info = {**inner[0].devices()[0], "name": "many"}
+    pool = runtime.add_workers(info, [seat(s) for s in servers])
+    builder = Builder(10, 10)
+    theta = builder.parameter("theta")
+    for q in range(10):
+        builder.gate("ry", [q], [(theta, 1.0, 0.1 * q)])
+    for q in range(9):
+        builder.gate("cx", [q, q + 1])
+    for q in range(10):
+        builder.measure(q, q)
+    program = builder.finish()
+    bindings = np.linspace(0, 3, 6000).reshape(-1, 1)
+    with context(runtime) as ctx:
+        task = qpi.Task(program, bindings=bindings, shots=200, outputs=("memory", "counts"), seed=11)
+        alone, many = (ctx.mesh(name).run(task, timeout=120) for name in ("alone", "many"))
+        exact = qpi.Task(
+            program, bindings=bindings, outputs=("expectations",), observables=[PauliSum([(1.0, "Z", [3])])]
+        )
+        before, after = (ctx.mesh(name).run(exact, timeout=120) for name in ("alone", "many"))
+        assert (before.expectations == after.expectations).all()
+        assert len(many.rows) == 6000
+        for a, b in zip(alone.rows, many.rows, strict=True):
+            assert (a.memory == b.memory).all() and (a.counts == b.counts)
+        stats = runtime.pool_stats(pool)
+        assert stats["members"] == 3 and stats["deaths"] == 0 and stats["up"] > 1, stats
+        assert sum(one.stats()["completed"] for one in inner) > 4, "in parts"
+        assert all(one.stats()["completed"] for one in inner[:2])
+        assert ctx.devices()[1].instances == stats["up"] == runtime.stats()["instances"]
+        assert runtime.stats()["deaths"] == runtime.stats()["backlog"] == 0
+        assert runtime.yield_idle(pool, 3) == stats["up"]
+        with pytest.raises(InvalidArgument, match="not served by a pool"):
+            runtime.pool_stats(0)
+    runtime.stop()
+    for server, one in zip(servers, inner, strict=True):
+        server.stop()
+        one.stop()
+
+
 def test_a_worker_that_does_not_start_says_why(runtime: Runtime) -> None:
     def start(ranks: int) -> str:
         raise FileNotFoundError("no such simulator")
