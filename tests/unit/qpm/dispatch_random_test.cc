@@ -209,7 +209,9 @@ class Model {
     }
     for (DeviceId d = 0; d < kDevices; ++d) EXPECT_LE(load[d], capacity_[d]);
     for (const auto& [key, n] : in_flight)
-      if (order_.count(key)) EXPECT_LE(n, 1);
+      if (order_.count(key)) {
+        EXPECT_LE(n, 1);
+      }
     EXPECT_EQ(dispatcher_.running(), running_.size());
     EXPECT_EQ(dispatcher_.queued(), live_.size() - running_.size());
     for (const auto& [id, t] : live_) {

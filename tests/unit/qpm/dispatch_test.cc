@@ -123,7 +123,9 @@ TEST_F(DispatchTest, OneThatComesBackFromIdlingGoesBeforeACrowd) {
     ASSERT_EQ(actions.start.size(), 1u);
     const TicketPtr running = std::exchange(actions.start, {})[0];
     if (i == 15 || i == 38) give(kLast, 100 + i);
-    if (i == 16 || i == 39) EXPECT_EQ(running->session, kLast) << i;
+    if (i == 16 || i == 39) {
+      EXPECT_EQ(running->session, kLast) << i;
+    }
     w.finished(*running, actions);
   }
 }

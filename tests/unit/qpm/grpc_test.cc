@@ -229,7 +229,9 @@ TEST_F(GrpcTest, AHurriedStopTellsEveryTaskThatItIsNotDone) {
   for (const auto& done : c.take()) {
     EXPECT_TRUE(seen.insert(done.task).second);
     EXPECT_EQ(done.result.failure.code, ErrorCode::kUnavailable);
-    if (done.stream == 1) EXPECT_EQ(done.task, ++ordered);
+    if (done.stream == 1) {
+      EXPECT_EQ(done.task, ++ordered);
+    }
   }
   EXPECT_EQ(seen.size(), 29u);
   stopping.join();
