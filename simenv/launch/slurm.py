@@ -111,6 +111,10 @@ class SlurmLauncher:
     def generation(self) -> int:
         return 1
 
+    def about(self) -> str:
+        """One line for people."""
+        return "job steps (srun) on " + ", ".join(f"{node.name}:{node.slots}" for node in self._nodes)
+
     def nodes(self) -> Sequence[Node]:
         return self._nodes
 

@@ -156,20 +156,6 @@ ls -d /tmp/qfw-*/$SLURM_CLUSTER_NAME-$SLURM_JOB_ID.*; echo end
     assert_nothing_left(job)
 
 
-@pytest.mark.parametrize(
-    ("command", "state"),
-    [("scancel {}", "CANCELLED"), ("scontrol update jobid={} EndTime=now+1", "TIMEOUT")],
-    ids=["scancel", "time limit"],
-)
-def test_slurm_ends_the_job_and_nothing_is_left(place: Place, command: str, state: str) -> None:
-    job = place.job(f"{HET}qfw_setup.sh && echo up\nsleep 600\n")
-    job.says("up\n")
-    assert place.local(job)
-    place.cluster.run(*command.format(job.job_id).split())
-    assert job.end() == state, job.text
-    assert_nothing_left(job)
-
-
 def test_a_requeued_job_has_a_run_of_its_own(place: Place) -> None:
     script = f"""{HET}qfw_setup.sh && echo up ${{SLURM_RESTART_COUNT:-0}}
 [ -n "$SLURM_RESTART_COUNT" ] || sleep 600
