@@ -246,7 +246,7 @@ class Fleet:
                 failure = error
         for found in spare:
             self._end_found(found, "its slots are wanted")
-        if ask is not None and self._runtime is not None and hasattr(self._runtime, "yield_idle"):
+        if ask is not None and self._runtime is not None:
             self._runtime.yield_idle(ask, ranks)
         raise failure
 
@@ -330,7 +330,7 @@ class Fleet:
             self._tell_freed()
 
     def _tell_freed(self) -> None:
-        if self._runtime is not None and hasattr(self._runtime, "slots_freed") and not self._stopping.is_set():
+        if self._runtime is not None and not self._stopping.is_set():
             self._runtime.slots_freed()
 
     def _forget(self, record: Record) -> None:
@@ -370,7 +370,7 @@ class Fleet:
         """Has the runtime take an instance for dead, though its connection may stand."""
         running.lost = reason or "dead"
         runtime, registration = self._runtime, running.registration
-        if runtime is not None and registration is not None and hasattr(runtime, "instance_lost"):
+        if runtime is not None and registration is not None:
             runtime.instance_lost(self._devices[registration.device].id, registration.address)
 
     def _end_found(self, found: _Found, reason: str) -> None:

@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,7 +94,7 @@ def _instance(args: argparse.Namespace, plugin: Plugin, spec: DeviceSpec) -> int
                 follow(comm)
                 return 0
             plugin = plugin.on_ranks(comm)
-            spec = spec_of(plugin, args.device)
+            spec = replace(spec_of(plugin, args.device), max_ranks=ranks)
         server = _serve_instance(args, plugin, spec)
         return _keep_lease(args, server, places)
     except QfwError as error:

@@ -11,7 +11,8 @@ from launching import carrying, eventually, running
 
 from qfw import qpi
 from qfw.program import Builder, Program
-from qfw.program.errors import DeviceLost, InvalidArgument
+from qfw.program.errors import InvalidArgument, LimitExceeded
+from qfw.qpi.errors import ErrorAvailable
 from qfw.qpm import instance_records, run_cli
 from qfw.qpm import run as runs
 from qfw.qpm.instance_records import Record
@@ -51,12 +52,20 @@ def flip(bits: int) -> Program:
 
 
 def check(mesh: qpi.Mesh, number: int) -> None:
-    try:
-        counts = mesh.run(qpi.Task(flip(number), shots=3)).counts
-    except DeviceLost as error:  # sent before the death of its instance was known
-        assert error.transient
-        counts = mesh.run(qpi.Task(flip(number), shots=3)).counts
-    assert counts == {format(number, "08b"): 3}
+    assert mesh.run(qpi.Task(flip(number), shots=3)).counts == {format(number, "08b"): 3}
+
+
+def read(done: qpi.CompletionQueue, count: int) -> list[qpi.Completion]:
+    """So many results; raises the error of a task that failed."""
+    found: list[qpi.Completion] = []
+    while len(found) < count:
+        try:
+            found += done.read(count - len(found), timeout=PATIENCE)
+        except ErrorAvailable:
+            failed = done.readerr()
+            assert failed.error is not None
+            raise failed.error from None
+    return found
 
 
 def instances(run: runs.Run) -> list[Record]:
@@ -177,6 +186,71 @@ def test_the_lease_lapses_while_the_daemon_hangs() -> None:
         check(mesh, 4)
         (second,) = instances(run)
         assert second.instance != first.instance
+
+
+def test_daemons_die_under_load_and_no_task_is_lost() -> None:
+    run = runs.run_of("one")
+    start(run, restart=True)
+    with qpi.connect(run.endpoint_file, reconnect=PATIENCE) as context:
+        done = context.completion_queue()
+        found = []
+        with context.mesh("statevec").stream(order="parallel", completions=done) as stream:
+            for death in range(4):
+                for number in range(100):
+                    stream.submit(qpi.Task(flip(number), shots=2, context=(death, number)))
+                found += read(done, 10)  # the daemon has work in its instances
+                kill(run.process())
+                found += read(done, 90)
+        assert sorted(c.context for c in found) == [(death, number) for death in range(4) for number in range(100)]
+        assert all(c.result.counts == {format(c.context[1], "08b"): 2} for c in found)
+
+
+def test_two_devices_share_one_slot() -> None:
+    run = runs.run_of("one")
+    start(run, slots=1)
+    with qpi.connect(run.endpoint_file) as context:
+        done = context.completion_queue()
+        numbers = range(300)
+        for device in ("statevec", "stim"):
+            with context.mesh(device).stream(order="parallel", completions=done) as stream:
+                for number in numbers:
+                    stream.submit(qpi.Task(flip(number % 256), shots=1, context=(device, number)))
+        found = read(done, 2 * len(numbers))
+        assert len({c.context for c in found}) == len(found)
+        assert all(c.result.counts == {format(c.context[1] % 256, "08b"): 1} for c in found)
+        assert len(instances(run)) == 1
+
+
+def test_instances_are_kept_warm_and_idle_ones_end() -> None:
+    run = runs.run_of("one")
+    run_cli.start(run, launch=LaunchOptions("local", slots=2, warm="1", idle=0.2), log_level="info")
+    eventually(lambda: [r.device for r in instances(run)] == ["statevec"], "one is up before it is needed")
+    (warm,) = instances(run)
+    with qpi.connect(run.endpoint_file) as context:
+        check(context.mesh("stim"), 9)
+        check(context.mesh("statevec"), 9)
+    eventually(lambda: instances(run) == [warm], "the other one was idle")
+
+
+def test_several_ranks_simulate_one_task() -> None:
+    run = runs.run_of("one")
+    start(run)
+    builder = Builder(12, 12)
+    for q in range(12):
+        builder.gate("ry", [q], [0.3 + q])
+        builder.gate("cx", [q, (q + 5) % 12])
+    for q in range(12):
+        builder.measure(q, q)
+    program = builder.finish()
+    with qpi.connect(run.endpoint_file) as context:
+        mesh = context.mesh("statevec")
+        assert context.device("statevec").max_ranks == 2
+        one = mesh.run(qpi.Task(program, shots=500, seed=7, ranks=1))
+        two = mesh.run(qpi.Task(program, shots=500, seed=7, ranks=2))
+        assert one.counts == two.counts
+        assert [sum(p.ranks for p in r.places) for r in instances(run)] == [2], "it has both slots"
+        with pytest.raises(LimitExceeded, match="ranks 4; allowed at most 2"):
+            mesh.run(qpi.Task(program, shots=1, ranks=4))
 
 
 def test_options_are_checked() -> None:
