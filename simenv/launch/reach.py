@@ -78,7 +78,10 @@ class Steps:
     def arguments(self, nodes: Sequence[Node]) -> list[str]:
         # At the end of a job Slurm sends SIGTERM to the tasks of all steps at once; a prted that took it would take the
         # instances with it before their tasks have drained. It ends with prte.
-        plm = ["--prtemca", "plm", "slurm", "--prtemca", "prte_launch_agent", f"{unheard.before()} prted"]
+        deaf = unheard.before()
+        if any(" " in word for word in deaf):  # prte separates words at spaces
+            deaf = ["env", "--block-signal=TERM"]
+        plm = ["--prtemca", "plm", "slurm", "--prtemca", "prte_launch_agent", " ".join([*deaf, "prted"])]
         names = ",".join(node.name for node in nodes)  # prte does not say it: srun would take any of the component
         args = [*self.options(), f"--nodes={len(nodes)}", f"--nodelist={names}"]
         return [*plm, "--prtemca", "plm_slurm_args", " ".join(args)]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from qfw.program.errors import Closed, DeviceError, NotFound, Unavailable
-from qfw.simenv.launch import local, mpiexec, openmpi, probe, tether
+from qfw.simenv.launch import local, mpiexec, openmpi, probe, tether, unheard
 from qfw.simenv.launch.launcher import InstanceSpec, Node, Place
 from qfw.simenv.launch.reach import Steps, inside_slurm
 from qfw.simenv.launch.slots import Slots
@@ -66,7 +66,7 @@ class StepInstance:
         return f"{self.spec.name} (job step {self._name}): {self._child.describe_end()}{stopped}"
 
     def stop(self, grace: float = 2.0) -> None:
-        """SIGTERM goes to the ranks by scancel: srun answers its own SIGTERM by killing them, which comes second."""
+        """SIGHUP goes to the ranks by scancel: srun answers its own SIGTERM by killing them, which comes second."""
         if self.alive():
             self.ask()
             if not self.wait(grace):
@@ -74,9 +74,9 @@ class StepInstance:
         self._child.stop(COMMAND_SECONDS)
 
     def ask(self) -> None:
-        """Sends SIGTERM to the ranks."""
+        """Sends SIGHUP to the ranks."""
         self._stopped = True
-        _terminate(self._name)
+        _hang_up(self._name)
 
 
 class SlurmLauncher:
@@ -182,19 +182,28 @@ class SlurmLauncher:
 
 
 def _rank(spec: InstanceSpec) -> list[str]:
-    """The command of a rank; pinned, if that is wanted."""
+    """The command of a rank; pinned, if that is wanted.
+
+    Slurm's SIGTERM at the end of the job is not for it: unfinished tasks are to drain, and the daemon ends it then. Of
+    several ranks it is, since with it Slurm also ends those of a lost one.
+    """
+    deaf = unheard.before() if spec.ranks == 1 else []
     places = [(place.ranks, place.cpus) for place in spec.places]
-    return [*(tether.before(0, places=places) if any(place.cpus for place in spec.places) else ()), *spec.argv]
+    return [
+        *deaf,
+        *(tether.before(0, places=places) if any(place.cpus for place in spec.places) else ()),
+        *spec.argv,
+    ]
 
 
-def _terminate(name: str) -> None:
-    """SIGTERM to the ranks of our step of this name."""
+def _hang_up(name: str) -> None:
+    """SIGHUP to the ranks of our step of this name. They do not hear SIGTERM."""
     try:  # asked by user: in a heterogeneous job $SLURM_JOB_ID is not that of our component
         listed = _said(["squeue", "--noheader", "--steps", "--me", "--format=%i %j"])
         for line in listed.splitlines():
             step, _, its_name = line.strip().partition(" ")
             if its_name == name:
-                _said(["scancel", "--signal=TERM", step])
+                _said(["scancel", "--signal=HUP", step])
     except (OSError, subprocess.TimeoutExpired) as error:
         log.error("job step %s cannot be told to end: %s", name, error)
 

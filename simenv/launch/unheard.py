@@ -20,10 +20,9 @@ def main(command: list[str]) -> int:
         return 127
 
 
-def before() -> str:
-    """What to put before a command where the words are separated at spaces."""
-    words = [sys.executable, "-I", "-S", os.path.abspath(__file__)]
-    return "env --block-signal=TERM" if any(" " in word for word in words) else " ".join(words)
+def before() -> list[str]:
+    """What to put before a command."""
+    return [sys.executable, "-I", "-S", os.path.abspath(__file__)]
 
 
 if __name__ == "__main__":

@@ -46,18 +46,19 @@ with qpi.connect() as context:
 """
 
 
-def busy_job(cluster: Cluster, scratch: Path, *options: str) -> Job:
-    """A job in the middle of its work, with a PRTE DVM on its quantum node."""
+def busy_job(cluster: Cluster, scratch: Path, launcher: str, *options: str) -> Job:
+    """A job in the middle of its work."""
     (scratch / "busy.py").write_text(BUSY)
     job = cluster.batch(
-        f"{HET}qfw_setup.sh --launcher prte --drain 25 && qfw_srun.sh python3 busy.py\n", *options, cwd=scratch
+        f"{HET}qfw_setup.sh --launcher {launcher} --drain 25 && qfw_srun.sh python3 busy.py\n", *options, cwd=scratch
     )
     job.says("busy\n")
     return job
 
 
-def test_scancel_under_load_lets_the_accepted_tasks_finish(cluster: Cluster, scratch: Path) -> None:
-    job = busy_job(cluster, scratch)
+@pytest.mark.parametrize("launcher", ["prte", "slurm"])
+def test_scancel_under_load_lets_the_accepted_tasks_finish(cluster: Cluster, scratch: Path, launcher: str) -> None:
+    job = busy_job(cluster, scratch, launcher)
     cluster.run("scancel", job.job_id)
     assert job.end() == "CANCELLED", job.text
     log = (scratch / "busy.log").read_text()  # Slurm takes the application's srun at once, and with it what it printed
@@ -67,7 +68,7 @@ def test_scancel_under_load_lets_the_accepted_tasks_finish(cluster: Cluster, scr
 
 
 def test_a_node_that_goes_down_ends_the_job_and_leaves_nothing(cluster: Cluster, scratch: Path) -> None:
-    job = busy_job(cluster, scratch, "--no-requeue")
+    job = busy_job(cluster, scratch, "prte", "--no-requeue")
     node = quantum_node(cluster, job)
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
