@@ -43,6 +43,13 @@ def test_a_wide_batch_on_two_quantum_nodes(cluster: Cluster, scratch: Path) -> N
     assert "500 circuits, 50000 shots" in text and "embedded" not in text
 
 
+def test_one_big_simulation_on_the_ranks_of_two_quantum_nodes(cluster: Cluster, scratch: Path) -> None:
+    text = finished(cluster.submit(EXAMPLES / "simulation.sbatch", cwd=EXAMPLES, scratch=scratch))
+    assert "20 qubits on 4 of up to 4 ranks" in text and "embedded" not in text
+    found = re.search(r"20 expectation values, none off by more than (\S+),", text)
+    assert found and float(found[1]) < 1e-12, text
+
+
 def test_a_session_under_salloc(cluster: Cluster, scratch: Path) -> None:
     commands = (
         "qfw_setup.sh && qfw_srun.sh -n 1 python3 batch.py --circuits 20; qfw_teardown.sh; echo job $SLURM_JOB_ID"
