@@ -14,10 +14,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 from qfw.program.errors import InvalidArgument, QfwError, Unavailable
-from qfw.qpm import allocation, broadcast, instance_records, job, step
+from qfw.qpm import allocation, broadcast, instance_records, job, job_setup, step
 from qfw.qpm.launch_options import LaunchOptions, add_options, options_of
 from qfw.qpm.run import (
     DRAIN_SECONDS,
@@ -92,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _setup(args: argparse.Namespace) -> int:
-    allocated = _allocation(args)
+    allocated = job_setup.allocated(args.profile, args.het_group)
     if args.run_dir:
         run = run_at(args.run_dir, args.run_id)
     else:
@@ -103,7 +102,7 @@ def _setup(args: argparse.Namespace) -> int:
         if args.tcp is not None and not (run.endpoint() or {}).get("runtime_tls"):
             raise InvalidArgument(f"run {run.run_id} is live and not on the network: end it, then start it with --tcp")
     elif allocated:
-        _start_step(run, allocated, args, timeout)
+        _follow(run, _start_step(run, allocated, args, timeout), timeout)
     else:
         end = {"restart": args.restart, "drain": DRAIN_SECONDS if args.drain is None else args.drain}
         network = {"tcp": args.tcp, "tls_hours": args.tls_hours}
@@ -114,7 +113,7 @@ def _setup(args: argparse.Namespace) -> int:
         print(json.dumps({**describe(run), "devices": devices}))
         return 0
     print(f"qfw run {run.run_id} {'was ready already' if already else 'is ready'}")
-    for line in _places(run, allocated):
+    for line in job_setup.places(run, allocated):
         print(f"  {line}")
     for line in _slots_text(run, timeout):
         print(line)
@@ -137,52 +136,16 @@ def _answers(run: Run, timeout: float) -> bool:
     return False
 
 
-def _places(run: Run, allocated: allocation.Allocation | None) -> Iterator[str]:
-    """Where everything is, for people."""
-    for component in allocated.components if allocated else ():
-        part = f"quantum: {allocated.why}" if allocated and component is allocated.quantum else "application"
-        yield f"group {component.group}   {component.text()} ({part})"
-    yield f"endpoint  {run.endpoint_file}"
-    if found := step.of(run):
-        yield f"daemon    job step {found.name} on {found.node}"
-    if address := (run.endpoint() or {}).get("runtime_tls"):
-        yield f"network   {address} (TLS)"
-
-
-def _allocation(args: argparse.Namespace) -> allocation.Allocation | None:
-    """The Slurm job to start in; None: on this machine."""
-    if args.profile == "local" or not allocation.in_job():
-        if args.profile == "hybrid":
-            print("qfw: warning: no Slurm job here: --profile hybrid starts a run on this machine", file=sys.stderr)
-        return None
-    return allocation.read(allocation.Commands(), group=args.het_group)
-
-
-def _start_step(run: Run, allocated: allocation.Allocation, args: argparse.Namespace, timeout: float) -> None:
-    """Starts the daemon as a job step and waits until its services are ready. Raises Unavailable as `start` does."""
-    from qfw.qpm import certificates  # cryptography takes a while to import: only where it is needed
-
-    for old in step.left_behind():
-        old.remove()
-    run.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    private_dir(run.path)
-    step.end(run, grace=0.0)
-    run.sweep()  # what a daemon that was killed left
-    options = _daemon_options(args.threads, args.log_level, step.drain_seconds(args.drain))
-    options += ["--restart"] if args.restart else []
+def _start_step(
+    run: Run, allocated: allocation.Allocation, args: argparse.Namespace, timeout: float
+) -> subprocess.Popen[bytes]:
+    """Starts the daemon as a job step and returns its srun. Raises Unavailable when it cannot be started."""
+    drain = step.drain_seconds(args.drain)
+    options = _daemon_options(args.threads, args.log_level, drain) + (["--restart"] if args.restart else [])
     args.launcher = args.launcher or step.default_launcher(allocated)
     options += step.launch_options(options_of(args), allocated).arguments()
     options += [f"--listen={args.tcp}"] if args.tcp else []
-    try:
-        valid = certificates.lifetime(args.tls_hours, {**os.environ, **allocated.end_time()})
-        certificates.issue(run.path, run.run_id, valid)
-        child = step.start(run, allocated, options)
-        if step.alone(run, child, timeout):
-            child = broadcast.start(run, allocated, lambda: step.start(run, allocated, options, log="-"), timeout)
-    except BaseException:
-        run.remove()
-        raise
-    _follow(run, child, timeout)
+    return job_setup.start(run, allocated, options, tls_hours=args.tls_hours, timeout=timeout)
 
 
 def _daemon_options(threads: int, log_level: str, drain: float) -> list[str]:

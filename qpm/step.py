@@ -183,8 +183,9 @@ def allocation_of(run: runs.Run) -> dict[str, Any]:
 
 def left_behind() -> list[runs.Run]:
     """Runs of jobs of this cluster that Slurm does not know any more: a node died with the daemon."""
-    found = [r for r in runs.runs_of_jobs() if r.run_id.startswith(f"{os.environ.get('SLURM_CLUSTER_NAME', '')}-")]
-    return [r for r in found if not _known(r.run_id.rpartition("-")[2].partition(".")[0])]
+    here = jobs.of()
+    named = [(r, *r.run_id.rpartition("-")[::2]) for r in runs.runs_of_jobs()]
+    return [r for r, cluster, rest in named if here and cluster == here.cluster and not _known(rest.partition(".")[0])]
 
 
 def _known(job_id: str) -> bool:

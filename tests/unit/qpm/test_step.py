@@ -124,7 +124,9 @@ def test_runs_of_jobs_that_are_over_are_told_from_others(
 ) -> None:
     runs.private_dir(run.path.parent / "other-7.0")
     runs.private_dir(run.path.parent / "qfwci-mine")
+    runs.private_dir(run.path.parent / "qfwci-other-7.0")
     monkeypatch.setenv("SLURM_CLUSTER_NAME", "qfwci")
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
     assert step.left_behind() == []
     slurm.unlink()
     assert [r.run_id for r in step.left_behind()] == ["qfwci-1.0"], "of this cluster, and named by a job"
