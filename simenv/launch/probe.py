@@ -2,14 +2,17 @@
 
     python -I -S probe.py [DIRECTORY...]
 
-Removes DIRECTORYs: session directories that a killed prted left there.
+DIRECTORYs are those of DVMs of ours that are gone: what they left on this node goes too, session directories, and a
+prted whose link to its prte was cut.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -29,8 +32,28 @@ def describe() -> dict[str, object]:
     }
 
 
+def end_prted(directory: str) -> None:
+    """Kills the prted of a DVM: it was started with this directory, which no other has."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            process = os.pidfd_open(int(entry.name))
+        except OSError:
+            continue
+        try:
+            words = [word.strip('"') for word in (entry / "cmdline").read_text(errors="replace").split("\0")]
+            if Path(words[0]).name == "prted" and ("prte_tmpdir_base", directory) in itertools.pairwise(words):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        except OSError:
+            continue
+        finally:
+            os.close(process)
+
+
 if __name__ == "__main__":
     for left in sys.argv[1:]:
+        end_prted(left)
         shutil.rmtree(Path(left), ignore_errors=True)
     print(json.dumps(describe()), flush=True)
     time.sleep(LINGER)

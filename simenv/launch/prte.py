@@ -219,6 +219,15 @@ class PrteLauncher:
             link.close()
         if self._recovery is not None:
             self._recovery.join()
+        self._clear_lost()
+
+    def _clear_lost(self) -> None:
+        """Ends what generations before left on hosts that were lost, as far as those answer again."""
+        used = {node.name for node in self._nodes}
+        lost = [node for node in self._hosts if node.name not in used]
+        clear = [sys.executable, "-I", "-S", probe.__file__, *self._left]
+        if self._left and lost:
+            answering(self._reach, lost, clear)
 
     def _no_dvm(self, spec: InstanceSpec) -> QfwError:
         if self._failures >= TRIES:

@@ -103,11 +103,11 @@ class Steps:
         return node
 
 
-def answering(reach: Reach, nodes: Sequence[Node]) -> list[Node]:
-    """Those of the nodes on which a command can be run, within CHECK_SECONDS, asked side by side."""
+def answering(reach: Reach, nodes: Sequence[Node], argv: Sequence[str] = ("true",)) -> list[Node]:
+    """Those of the nodes on which a command succeeds within CHECK_SECONDS, asked side by side."""
 
     def answers(node: Node) -> bool:
-        command = reach.command(node.name, ["true"])
+        command = reach.command(node.name, argv)
         if not command:
             return True
         try:

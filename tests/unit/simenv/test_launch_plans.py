@@ -1,13 +1,15 @@
 """What launchers decide before they start anything: slots, places, ways to nodes, which launcher."""
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from qfw.program.errors import DeviceError, InvalidArgument, NotFound, ResourceExhausted, Unavailable, Unsupported
-from qfw.simenv.launch import choose, openmpi, pmix, tether
+from qfw.simenv.launch import choose, openmpi, pmix, probe, tether
 from qfw.simenv.launch.launcher import InstanceSpec, Node, Place
 from qfw.simenv.launch.prte import describe_status
 from qfw.simenv.launch.reach import Agent, Here, Steps, reach_of
@@ -167,3 +169,23 @@ def test_sizes_that_are_not_those_of_pmix_are_refused() -> None:
 )
 def test_the_status_of_a_job_in_words(status: int, text: str) -> None:
     assert text in describe_status(status)
+
+
+def test_a_node_is_cleared_of_what_a_lost_dvm_left(tmp_path: Path) -> None:
+    mine, other = tmp_path / "qfw-prte-mine", tmp_path / "qfw-prte-other"
+
+    def prted(directory: Path) -> subprocess.Popen[bytes]:
+        (directory / "prted.1").mkdir(parents=True)
+        code = "import signal; print(flush=True); signal.pause()"
+        argv = ["prted", "-c", code, "--prtemca", "prte_tmpdir_base", f'"{directory}"']
+        process = subprocess.Popen(argv, executable=sys.executable, stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline()
+        return process
+
+    with prted(mine) as lost, prted(other) as kept:
+        said = subprocess.run([sys.executable, "-I", "-S", probe.__file__, mine], capture_output=True, check=True)
+        assert lost.wait(60) == -signal.SIGKILL
+        assert json.loads(said.stdout)["probe"] == 1
+        assert not mine.exists()
+        assert kept.poll() is None and other.exists()
+        kept.kill()
