@@ -44,7 +44,8 @@ void Reconnect::seen(uint64_t now, Sighting s) {
 
 void Reconnect::refused(uint64_t now, Failure why) {
   if (state_ != State::kTrying) return;
-  if (!mendable(why)) return end(std::move(why));
+  // Its socket may have gone between the look and the try: whoever restarts it sweeps.
+  if (!mendable(why) && why.code != ErrorCode::kUnavailable) return end(std::move(why));
   refusal_ = std::move(why);
   state_ = State::kLooking;
   later(now);

@@ -113,7 +113,7 @@ TEST(Reconnect, ARefusalIsTriedAgainUnlessItIsForGood) {
   Reconnect r(policy());
   r.lost(0, kBroken);
   r.seen(0, {false, true, "unix:/a"});
-  r.refused(kMs, {ErrorCode::kUnavailable, "not yet", true, 1.0});
+  r.refused(kMs, {ErrorCode::kUnavailable, "its socket has just gone"});
   EXPECT_EQ(r.step(2 * kMs).what, Do::kWait);
   EXPECT_EQ(r.step(kMs + 100 * kMs).what, Do::kLook);
   r.seen(200 * kMs, {false, true, "unix:/a"});
