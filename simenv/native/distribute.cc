@@ -31,8 +31,8 @@ PlanOp renamed(PlanOp op, const std::vector<uint8_t>& names) {
 class Stages {
  public:
   Stages(std::vector<PlanOp> ops, unsigned qubits, unsigned local_bits)
-      : ops_(std::move(ops)), qubits_(qubits), local_bits_(local_bits), left_(ops_.size()) {
-    std::iota(left_.begin(), left_.end(), 0u);
+      : ops_(std::move(ops)), qubits_(qubits), local_bits_(local_bits) {
+    refill();
   }
 
   bool done() const noexcept { return left_.empty(); }
@@ -64,7 +64,7 @@ class Stages {
   template <class Use>
   uint64_t scan(uint64_t locals, bool growing, const Use& use) const {
     uint64_t transformed = 0, read = 0;  // by operations that were left behind
-    for (size_t i = 0; i < left_.size() && i < kLookAhead && transformed != all(); ++i) {
+    for (size_t i = 0; i < left_.size() && transformed != all(); ++i) {
       const PlanOp& op = ops_[left_[i]];
       const uint64_t targets = op.targets(), with = locals | targets;
       const bool fits = growing ? std::popcount(with) <= static_cast<int>(local_bits_) : with == locals;
@@ -107,11 +107,17 @@ class Stages {
     for (size_t i = 0; i < left_.size(); ++i)
       if (!gone[i]) left_[to++] = left_[i];
     left_.resize(to);
+    refill();
+  }
+
+  void refill() {
+    while (left_.size() < kLookAhead && next_ < ops_.size()) left_.push_back(next_++);
   }
 
   const std::vector<PlanOp> ops_;
   const unsigned qubits_, local_bits_;
-  std::vector<uint32_t> left_;  // operations not yet taken
+  std::vector<uint32_t> left_;  // the oldest operations not yet taken
+  uint32_t next_ = 0;           // the first one that was not looked at
 };
 
 // Drops swaps without controls. names[q]: the qubit that is called q after all of them.
