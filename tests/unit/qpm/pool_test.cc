@@ -391,103 +391,110 @@ TEST(Pool, StopEndsWhatWaits) {
 }
 
 // Tasks of several sizes, killers among them; instances come up, are refused, fail, die, are lowered; cancels; somebody
-// else wants slots. In the end every task has ended exactly once, and every innocent one with a result or its cancel.
-class PoolAtRandom : public ::testing::TestWithParam<uint32_t> {};
+// else wants slots.
+struct Chaos : Driver {
+  static constexpr PoolKey kTasks = 300;
 
-TEST_P(PoolAtRandom, EveryTaskEndsExactlyOnce) {
-  std::mt19937 draw(GetParam());
-  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(draw() % n); };
-  Pool::Policy policy = batches(1 + below(40));
-  policy.floor = below(3);
-  policy.idle = below(2) ? kSecond : 0;
-  policy.failed_starts = policy.fast_deaths = 1u << 30;  // fault is another test's
-  const uint32_t members = 1 + below(6), tasks = 300;
-  Driver d(members, policy);
-  std::set<PoolKey> killers, wanted_away;
-  PoolKey next = 1;
-  const auto step = [&](bool calm) {
-    d.now += below(50) * kMs;
-    const auto pick = [&](const auto& set) { return std::next(set.begin(), below(static_cast<uint32_t>(set.size()))); };
-    for (auto& [m, keys] : d.running)
-      if (std::any_of(keys.begin(), keys.end(), [&](PoolKey k) { return killers.count(k) > 0; })) return d.die(m);
-    switch (below(calm ? 5 : 12)) {
-      case 0:
-      case 1:
-      case 2: {  // one that has something gives some of it back
-        const MemberId m = below(members);
-        bool any = false;
-        for (auto it = d.running[m].begin(); it != d.running[m].end();) {
-          if (!calm && below(2)) {
-            ++it;
-            continue;
-          }
-          EXPECT_TRUE(d.pool.completed(m, *it));
-          d.ended[*it].push_back({});
-          it = d.running[m].erase(it);
-          any = true;
-        }
-        if (any) d.pool.progressed(m, d.now);
-        break;
-      }
-      case 3:
-        if (!d.starting.empty()) return d.up(pick(d.starting)->first);
-        break;
-      case 4:
-        if (!d.lowering.empty()) return d.lowered(*pick(d.lowering));
-        break;
-      case 5:
-        if (next > tasks) break;
-        for (uint32_t n = 1 + below(20); n > 0 && next <= tasks; --n, ++next) {
-          if (below(60) == 0) killers.insert(next);
-          d.pool.submit(next, 1u << below(3), 1e5 * (1 + below(100)), d.now);
-        }
-        break;
-      case 6:
-        if (!d.live.empty()) return d.die(*pick(d.live), below(3) > 0);
-        break;
-      case 7:
-        if (!d.starting.empty()) return d.refuse(pick(d.starting)->first);
-        break;
-      case 8:
-        if (!d.starting.empty()) return d.fail(pick(d.starting)->first);
-        break;
-      case 9:
-        d.pool.yield(1 + below(3), d.now, d.out);
-        break;
-      case 10:
-        d.pool.freed();
-        break;
-      case 11: {
-        const PoolKey key = 1 + below(tasks);
-        if (key < next) wanted_away.insert(key), d.pool.cancel(key, d.out);
-        break;
-      }
+  explicit Chaos(uint32_t seed) : Chaos(std::mt19937(seed)) {}
+
+  uint32_t below(uint32_t n) { return static_cast<uint32_t>(draw() % n); }
+  template <typename Set>
+  auto pick(const Set& set) {
+    return std::next(set.begin(), below(static_cast<uint32_t>(set.size())));
+  }
+  bool busy() const { return pool.stats().backlog + pool.stats().running > 0; }
+
+  // Calm: nothing dies any more but of killers.
+  void step(bool calm) {
+    now += below(50) * kMs;
+    for (auto& [m, keys] : running)
+      if (std::any_of(keys.begin(), keys.end(), [&](PoolKey k) { return killers.count(k) > 0; })) return die(m);
+    const uint32_t what = below(calm ? 5 : 12);
+    if (what < 3) give_some(below(members), calm);
+    if (what == 3 && !starting.empty()) return up(pick(starting)->first);
+    if (what == 4 && !lowering.empty()) return lowered(*pick(lowering));
+    if (what == 5) submit_some();
+    if (what == 6 && !live.empty()) return die(*pick(live), below(3) > 0);
+    if (what == 7 && !starting.empty()) return refuse(pick(starting)->first);
+    if (what == 8 && !starting.empty()) return fail(pick(starting)->first);
+    if (what == 9) pool.yield(1 + below(3), now, out);
+    if (what == 10) pool.freed();
+    if (what == 11) cancel_one(1 + below(kTasks));
+    settle();
+    check();
+  }
+  void give_some(MemberId m, bool all) {
+    const auto had = running[m];
+    bool any = false;
+    for (PoolKey key : had) {
+      if (!all && below(2)) continue;
+      EXPECT_TRUE(pool.completed(m, key));
+      ended[key].push_back({});
+      running[m].erase(key);
+      any = true;
     }
-    d.settle();
-    // What runs is where the pool believes it is, and never more than an instance takes.
-    size_t running = 0;
-    for (auto& [m, keys] : d.running) {
-      EXPECT_LE(keys.size(), policy.capacity);
-      EXPECT_TRUE(keys.empty() || d.live.count(m));
-      running += keys.size();
-    }
-    EXPECT_EQ(d.pool.stats().running, running);
-  };
-  for (int i = 0; i < 4000; ++i) step(false);
-  while (next <= tasks) step(false);
-  for (int i = 0; i < 200'000 && d.pool.stats().backlog + d.pool.stats().running > 0; ++i) step(true);
-  std::set<PoolKey> lost;
-  for (PoolKey k = 1; k <= tasks; ++k) {
-    const Failure f = d.end_of(k);
-    if (f.code == ErrorCode::kDeviceLost) lost.insert(k);
-    if (f.code == ErrorCode::kCancelled) {
-      EXPECT_EQ(wanted_away.count(k), 1u);
-    }
-    if (killers.count(k)) {
-      EXPECT_TRUE(f.code == ErrorCode::kDeviceLost || f.code == ErrorCode::kCancelled) << k;
+    if (any) pool.progressed(m, now);
+  }
+  void submit_some() {
+    for (uint32_t n = 1 + below(20); n > 0 && next <= kTasks; --n, ++next) {
+      if (below(60) == 0) killers.insert(next);
+      pool.submit(next, 1u << below(3), 1e5 * (1 + below(100)), now);
     }
   }
-  EXPECT_LT(lost.size(), tasks / 2u);
+  void cancel_one(PoolKey key) {
+    if (key >= next) return;
+    unwanted.insert(key);
+    pool.cancel(key, out);
+  }
+  // What runs is where the pool believes it is, and never more than an instance takes.
+  void check() {
+    size_t all = 0;
+    for (auto& [m, keys] : running) {
+      EXPECT_LE(keys.size(), capacity);
+      EXPECT_TRUE(keys.empty() || live.count(m));
+      all += keys.size();
+    }
+    EXPECT_EQ(pool.stats().running, all);
+  }
+
+  std::mt19937 draw;
+  uint32_t capacity, members;
+  std::set<PoolKey> killers, unwanted;
+  PoolKey next = 1;
+
+ private:
+  explicit Chaos(std::mt19937 random) : Chaos(random, random()) {}
+  Chaos(std::mt19937 random, uint32_t shape)
+      : Driver(1 + shape % 6, policy_of(shape)), draw(random), capacity(1 + shape / 8 % 40), members(1 + shape % 6) {}
+  static Pool::Policy policy_of(uint32_t shape) {
+    Pool::Policy p = batches(1 + shape / 8 % 40);
+    p.floor = shape / 512 % 3;
+    p.idle = shape & (1u << 20) ? kSecond : 0;
+    p.failed_starts = p.fast_deaths = 1u << 30;  // fault is another test's
+    return p;
+  }
+};
+
+class PoolAtRandom : public ::testing::TestWithParam<uint32_t> {};
+
+// Every innocent task ends with a result, or its cancel.
+TEST_P(PoolAtRandom, EveryTaskEndsExactlyOnce) {
+  Chaos d(GetParam());
+  for (int i = 0; i < 4000; ++i) d.step(false);
+  while (d.next <= Chaos::kTasks) d.step(false);
+  for (int i = 0; i < 200'000 && d.busy(); ++i) d.step(true);
+  size_t lost = 0;
+  for (PoolKey k = 1; k <= Chaos::kTasks; ++k) {
+    const ErrorCode code = d.end_of(k).code;
+    lost += code == ErrorCode::kDeviceLost;
+    if (code == ErrorCode::kCancelled) {
+      EXPECT_EQ(d.unwanted.count(k), 1u);
+    }
+    if (d.killers.count(k)) {
+      EXPECT_TRUE(code == ErrorCode::kDeviceLost || code == ErrorCode::kCancelled) << k;
+    }
+  }
+  EXPECT_LT(lost, Chaos::kTasks / 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, PoolAtRandom, ::testing::Range(0u, 60u));
