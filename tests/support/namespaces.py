@@ -62,6 +62,8 @@ class Hosts:
         script.write_text(
             '#!/bin/sh\nwhile [ $# -gt 1 ] && [ "${1#-}" != "$1" ]; do shift; done\nhost=$1; shift\n'
             "case $host in\n" + "\n".join(lines) + '\n*) echo "no host $host" >&2; exit 255 ;;\nesac\n'
+            # As ssh has it: no way to a host whose link is cut.
+            'ip -n "$space" link show dev eth0 | grep -q "state UP" || { echo "no route to $host" >&2; exit 255; }\n'
             'exec ip netns exec "$space" unshare --uts sh -c "hostname $host && exec sh -c \'$*\'"\n'
         )
         script.chmod(0o755)
