@@ -46,7 +46,7 @@ class Play:
     def play(self, cuts: list[float]) -> list[str]:
         """The whole play; what went wrong."""
         self.launch("setup", "--tcp", "n1", "--launcher", "prte", "--hosts", self.where, "--agent", str(self.agent))
-        client = Client(self.run.endpoint_file)
+        client = Client(self.run.endpoint_file, PATIENCE + max(cuts))
         try:
             client.daemon = True
             client.start()

@@ -28,8 +28,9 @@ class Tally:
 class Client(threading.Thread):
     """Streams tasks until told to end, then takes what is outstanding."""
 
-    def __init__(self, endpoint: Path) -> None:
+    def __init__(self, endpoint: Path, patience: float = PATIENCE) -> None:
         super().__init__(name="client")
+        self.patience = patience  # seconds without any progress
         self.endpoint = endpoint
         self.tally = Tally()
         self.begun = threading.Event()
@@ -50,7 +51,7 @@ class Client(threading.Thread):
         """What went wrong, once it was told to finish."""
         wrong = list(self.tally.wrong)
         if self.is_alive():
-            wrong.append(f"no progress for {PATIENCE:g} s")
+            wrong.append(f"no progress for {self.patience:g} s")
         if self.error is not None:
             wrong.append(f"{type(self.error).__name__}: {self.error}")
         elif not self.finished:
@@ -62,7 +63,7 @@ class Client(threading.Thread):
     def _stream(self) -> None:
         from qfw import qpi
 
-        with qpi.connect(self.endpoint, reconnect=PATIENCE) as context:
+        with qpi.connect(self.endpoint, reconnect=self.patience) as context:
             self.begun.set()
             mesh = context.mesh("statevec")
             done = context.completion_queue()
@@ -96,7 +97,7 @@ class Client(threading.Thread):
         from qfw.qpi.errors import ErrorAvailable
 
         try:
-            completions = done.read(1, timeout=PATIENCE)  # type: ignore[attr-defined]
+            completions = done.read(1, timeout=self.patience)  # type: ignore[attr-defined]
             completions += done.read(2 * FULL, timeout=0)  # type: ignore[attr-defined]
         except ErrorAvailable:
             failed = done.readerr()  # type: ignore[attr-defined]
@@ -158,4 +159,4 @@ def finish(client: Client) -> None:
     before = -1
     while client.is_alive() and client.tally.completed != before:
         before = client.tally.completed
-        client.join(PATIENCE)
+        client.join(client.patience)
