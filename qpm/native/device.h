@@ -32,8 +32,8 @@ class Device {
 
   // Refuses, by Error, a task that the device can never run. Must be quick: it is asked at every submit.
   virtual void check(const Task& task) const;
-  virtual uint32_t instances() const { return 1; }  // that run now
-  virtual void slots_freed() {}                     // there may be slots for instances again
+  virtual uint32_t instances() const { return 1; }              // that run now
+  virtual void slots_freed() {}                                 // there may be slots for instances again
   virtual double estimate_ns(const Task& task) const noexcept;  // a rough duration, for fairness and inline execution
 
   virtual void attach(Host* host, DeviceId id) { host_ = host, id_ = id; }

@@ -65,7 +65,7 @@ struct Task {
   int32_t priority = 0;
   uint64_t first_row = 0;  // of a part of a task: the number that its first row has in the whole. Rows' seeds are
                            // derived from (seed, first_row + i), so that parts give the bits of the whole
-  uint32_t ranks = 0;                          // that simulate it together; 0: the device chooses
+  uint32_t ranks = 0;      // that simulate it together; 0: the device chooses
   std::map<std::string, std::string> options;  // the device's own; unknown ones are refused
 };
 
