@@ -6,7 +6,8 @@
 namespace qfw::qpm {
 namespace {
 
-constexpr double kFaster = 0.7, kSlower = 0.3;  // weight of a new measurement: a first batch imports packages
+constexpr uint64_t kAskAgain = 1000 * Pool::kMs;  // for slots, at least so often: who does not ask is forgotten
+constexpr double kFaster = 0.7, kSlower = 0.3;    // weight of a new measurement: a first batch imports packages
 
 Failure cancelled() { return {ErrorCode::kCancelled, "the task was cancelled"}; }
 
@@ -136,7 +137,7 @@ void Pool::refused(MemberId member, const Failure& failure, uint64_t now, Action
   unseat(m, now, out);
   out.freed = false;
   group.refused = true;
-  group.delay = std::clamp(group.delay * 2, policy_.retry_min, policy_.retry_max);
+  group.delay = std::clamp(group.delay * 2, policy_.retry_min, std::min(policy_.retry_max, kAskAgain));
   group.next_try = now + group.delay;
   if (!failure.transient) return end_waiting(group, failure, out);
   give_up(ranks, ranks, now, out);  // instances of other sizes may sit on the slots
