@@ -171,8 +171,10 @@ class Dvm:
             _end(prte)
 
     def stop(self) -> None:
-        """Lets `run` end."""
+        """Lets `run` end, in a signal's handler on its thread."""
         self._done.set()
+        if self._connection is None:
+            raise DeviceError("the DVM was told to end before it was ready")
 
     def _prte(self, command: list[str]) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE

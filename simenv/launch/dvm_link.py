@@ -49,10 +49,11 @@ class DvmLink:
         on_lost: Callable[[DvmLink, str], None],
         *,
         timeout: float,
+        cancelled: Callable[[], bool],
     ) -> None:
         """Starts `command(directory)`, which is prte's with its session directories in `directory`.
 
-        Raises DeviceError with prte's words when it does not come up within `timeout` seconds.
+        Raises DeviceError with prte's words when it does not come up within `timeout` seconds, or is `cancelled`.
         """
         self._on_lost = on_lost
         self._lock = threading.Lock()
@@ -65,7 +66,9 @@ class DvmLink:
         self.directory, self._lock_file = _private_directory()
         try:
             argv = [sys.executable, "-m", "qfw.simenv.launch.dvm", str(self.directory), library]
-            self._child = local.start([*argv, *command(self.directory)], env=env, ready_timeout=timeout)
+            self._child = local.start(
+                [*argv, *command(self.directory)], env=env, ready_timeout=timeout, cancelled=cancelled
+            )
             said = json.loads(self._child.announcement)
             self._prte = os.pidfd_open(said["prte"])
             self.prte_pid: int = said["prte"]

@@ -20,7 +20,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -99,10 +99,12 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: str | Path = "/",
     ready_timeout: float = 30.0,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Child:
     """Starts `argv` in a process group of its own and waits until it announces itself.
 
-    Raises DeviceLost when it ends before that, DeviceError when `ready_timeout` seconds pass: it is then ended.
+    Raises DeviceLost when it ends before that, DeviceError when `ready_timeout` seconds pass or it is `cancelled`: then
+    it is ended.
     """
     ready_read, ready_write = os.pipe()
     environment = dict(os.environ if env is None else env)
@@ -125,7 +127,7 @@ def start(
         os.close(ready_write)
     tail, drain = _drain(process.stderr)
     try:
-        announcement = _read_line(ready_read, time.monotonic() + ready_timeout)
+        announcement = _read_line(ready_read, time.monotonic() + ready_timeout, cancelled)
     finally:
         os.close(ready_read)
     child = Child(process, announcement or "", tail, drain)
@@ -290,14 +292,16 @@ def _keep_tail(stream: IO[bytes], tail: deque[str]) -> None:
             tail.append(line.decode(errors="replace").rstrip())
 
 
-def _read_line(fd: int, deadline: float) -> str | None:
+def _read_line(fd: int, deadline: float, cancelled: Callable[[], bool]) -> str | None:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     data = b""
     while not data.endswith(b"\n"):
         left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(int(left * 1000) + 1):
+        if left <= 0 or cancelled():
             return None
+        if not poll.poll(int(min(left, 0.2) * 1000) + 1):
+            continue
         chunk = os.read(fd, 4096)
         if not chunk:
             return None

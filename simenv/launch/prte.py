@@ -30,7 +30,7 @@ from qfw.simenv.launch import local, mpiexec, openmpi, pmix, probe, tether
 from qfw.simenv.launch.dvm_link import DvmLink
 from qfw.simenv.launch.launcher import InstanceSpec, Node
 from qfw.simenv.launch.pmix import App
-from qfw.simenv.launch.reach import Here, Reach, answering
+from qfw.simenv.launch.reach import Agent, Here, Reach, answering
 from qfw.simenv.launch.slots import Slots
 from qfw.simenv.launch.survey import compare, missing
 
@@ -137,7 +137,7 @@ class PrteLauncher:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._generation = 0
-        self._left: list[str] = []  # session directories of killed generations, maybe still on other nodes
+        self._begun: list[str] = []  # directories of all generations; what was lost may still use them on other nodes
         self._started = 0.0
         self._trouble = ""
         self._quick_deaths = 0
@@ -222,12 +222,9 @@ class PrteLauncher:
         self._clear_lost()
 
     def _clear_lost(self) -> None:
-        """Ends what generations before left on hosts that were lost, as far as those answer again."""
-        used = {node.name for node in self._nodes}
-        lost = [node for node in self._hosts if node.name not in used]
-        clear = [sys.executable, "-I", "-S", probe.__file__, *self._left]
-        if self._left and lost:
-            answering(self._reach, lost, clear)
+        """Ends prteds that a cut link kept from hearing of the end, even when it was mended since: TCP tries seldom."""
+        if isinstance(self._reach, Agent):  # steps end with prte's srun
+            answering(self._reach, self._hosts, [sys.executable, "-I", "-S", probe.__file__, *self._begun])
 
     def _no_dvm(self, spec: InstanceSpec) -> QfwError:
         if self._failures >= TRIES:
@@ -256,6 +253,7 @@ class PrteLauncher:
         return apps
 
     def _command(self, nodes: Sequence[Node], directory: Path) -> list[str]:
+        self._begun = [*self._begun[-15:], str(directory)]
         hosts = ",".join(f"{node.name}:{node.slots}" for node in nodes)
         root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
         # Without `ras ^slurm` prte inside a Slurm job takes that job's hosts for its own, whatever --host says.
@@ -272,6 +270,7 @@ class PrteLauncher:
             openmpi.environment(self._prte),
             self._on_lost,
             timeout=START_SECONDS,
+            cancelled=self._closed.is_set,
         )
         try:
             found = self._probe(link, nodes)
@@ -295,7 +294,7 @@ class PrteLauncher:
     def _probe(self, link: DvmLink, nodes: Sequence[Node]) -> tuple[Node, ...]:
         """Runs a rank on every node and compares where it ran with the plan; the nodes with what they said."""
         done: Future[tuple[int | None, str]] = Future()
-        argv = (*tether.before(signal.SIGKILL, "prte"), sys.executable, "-I", "-S", probe.__file__, *self._left)
+        argv = (*tether.before(signal.SIGKILL, "prte"), sys.executable, "-I", "-S", probe.__file__, *self._begun[:-1])
         apps = [App(argv, node.name, 1, openmpi.environment(self._prte, "SLURM")) for node in nodes]
         link.spawn(apps, lambda status, text: done.set_result((status, text)), tail=4 * len(nodes) + 40)
         try:
@@ -310,7 +309,6 @@ class PrteLauncher:
             if self._closed.is_set() or link is not self._link:
                 return
             self._link, self._trouble = None, message
-            self._left = [*self._left, str(link.directory)][-8:]
             steady = time.monotonic() - self._started > STEADY_SECONDS
             self._quick_deaths = 0 if steady else self._quick_deaths + 1
             self._recovery = threading.Thread(target=self._recover, args=(link,), name="qfw-dvm-again", daemon=True)
