@@ -183,13 +183,15 @@ void Pool::count_failure(bool start, const Failure& failure, uint64_t now, Actio
   if (now > next_start_ + policy_.rest) start_delay_ = 0;
   start_delay_ = std::clamp(start_delay_ * 2, policy_.retry_min, policy_.retry_max);
   next_start_ = now + start_delay_;
-  ++(start ? starts_failed_ : died_fast_);
+  // One that dies while it starts may have been killed, as any other; one that says why it cannot will say it again.
+  const bool refused = start && failure.code != ErrorCode::kDeviceLost;
+  ++(refused ? starts_failed_ : died_fast_);
   if (starts_failed_ < policy_.failed_starts && died_fast_ < policy_.fast_deaths) return;
   if (stats_.up > 0) return;
   Failure ends = failure;
   if (start) ends.message = "device '" + name_ + "' could not be started: " + failure.message;
   for (auto& [ranks, group] : groups_) end_waiting(group, ends, out);
-  const uint32_t times = start ? starts_failed_ : died_fast_;
+  const uint32_t times = refused ? starts_failed_ : died_fast_;
   fault_ = out.status = out.fault = true;
   out.reason = ends.message + "; " + std::to_string(times) + " times in a row, next try in " +
                std::to_string(policy_.rest / (1000 * kMs)) + " s";

@@ -38,7 +38,7 @@ class Pool {
     uint32_t deaths = 3;             // of instances with a task in them, which then ends as DeviceLost
     uint64_t fast = 5000 * kMs;      // one that lives shorter died fast
     uint32_t failed_starts = 3;      // in a row, nothing up: the device is in fault
-    uint32_t fast_deaths = 6;        // the same of fast deaths without a result in between
+    uint32_t fast_deaths = 6;        // the same of fast deaths, while starting too, without a result in between
     uint64_t rest = 10'000 * kMs;    // for this long
     uint64_t retry_min = 100 * kMs;  // back-off of starts after failures, deaths and refusals, doubling
     uint64_t retry_max = 5000 * kMs;

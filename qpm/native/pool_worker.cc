@@ -156,6 +156,7 @@ void PoolWorker::raise(Lock& lock) {
   } catch (const Error& e) {
     failure = Failure::of(e);
   }
+  if (failure && started) failure.code = ErrorCode::kDeviceLost;  // it said that it serves
   try {
     if (failure && started && process_.stop) process_.stop();
   } catch (const Error& e) {

@@ -48,9 +48,9 @@ struct Driver {
     pool.refused(m, {ErrorCode::kResourceExhausted, "no slot", transient, 1.0}, now, out);
     settle();
   }
-  void fail(MemberId m) {
+  void fail(MemberId m, const Failure& why = {ErrorCode::kUnsupported, "no licence"}) {
     ASSERT_EQ(starting.erase(m), 1u);
-    pool.failed(m, {ErrorCode::kUnsupported, "no licence"}, now, out);
+    pool.failed(m, why, now, out);
     settle();
   }
   // All that the member has came back, after `took`.
@@ -282,6 +282,21 @@ TEST(Pool, StartsThatFailBackOffAndEndInFaultForAWhile) {
   d.all_up();
   d.complete(0);
   EXPECT_FALSE(d.end_of(2));
+}
+
+TEST(Pool, DeathsWhileStartingAreForgivenAsOthersAre) {
+  Driver d(2, batches());
+  d.submit(1, 1);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(d.starting.size(), 1u) << i;
+    d.fail(d.starting.begin()->first, {ErrorCode::kDeviceLost, "ended by SIGKILL"});
+    d.pass(10 * kSecond);
+  }
+  EXPECT_FALSE(d.fault);
+  EXPECT_TRUE(d.ended[1].empty());
+  d.fail(d.starting.begin()->first, {ErrorCode::kDeviceLost, "ended by SIGKILL"});
+  EXPECT_TRUE(d.fault);
+  EXPECT_EQ(d.end_of(1).code, ErrorCode::kDeviceLost);
 }
 
 TEST(Pool, OneThatFailsWhileOthersRunIsNoFault) {
