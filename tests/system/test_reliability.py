@@ -93,7 +93,7 @@ def test_a_supervised_daemon_comes_back_by_itself() -> None:
     run_cli.start(run, restart=True)
     supervisor = run.supervisor()
     assert supervisor is not None and supervisor.alive()
-    with qpi.connect(run.endpoint_file) as context:
+    with qpi.connect(run.endpoint_file, reconnect=PATIENCE) as context:
         mesh = context.mesh("statevec")
         for n in range(2):
             kill(run.process())

@@ -196,6 +196,7 @@ TEST_F(GrpcTest, AGracefulStopTakesNothingNewAndFinishesTheRest) {
   for (TaskId i = 1; i <= 3; ++i) c.submit(counts_task(i, ghz(2)));
   auto held = manual->take(1);
   ASSERT_EQ(held.size(), 1u);
+  ASSERT_FALSE(c.run(counts_task(99, ghz(2), 10, 2)).failure);  // what was sent before it has been read by now
   std::thread stopping([&] { server->stop(600.0); });
   Failure refusal;
   for (TaskId i = 100; !refusal; ++i) refusal = c.run(counts_task(i, ghz(2), 10, 2)).failure;
