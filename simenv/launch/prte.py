@@ -36,6 +36,7 @@ from qfw.simenv.launch.survey import compare, missing
 
 START_SECONDS = 60.0  # for a DVM to come up on all hosts
 PATIENCE_SECONDS = 8.0  # with a DVM that is to end a job
+PROBES = 3  # what a rank says may be lost where its job ends at once
 PROBE_SECONDS = 30.0  # for the ranks that look where the DVM really is
 STEADY_SECONDS = 5.0  # a DVM that died sooner is started again after a longer pause than the one before it
 PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before a try; the last goes on for ever
@@ -293,6 +294,16 @@ class PrteLauncher:
 
     def _probe(self, link: DvmLink, nodes: Sequence[Node]) -> tuple[Node, ...]:
         """Runs a rank on every node and compares where it ran with the plan; the nodes with what they said."""
+        text = ""
+        for _ in range(PROBES):
+            text = self._ask(link, nodes)
+            if text.count('{"probe"') >= len(nodes):
+                break
+            log.info("not every rank of a probe was heard; they said: %s", text)
+        return compare(nodes, text, self._reach)
+
+    def _ask(self, link: DvmLink, nodes: Sequence[Node]) -> str:
+        """What one rank on every node said."""
         done: Future[tuple[int | None, str]] = Future()
         argv = (*tether.before(signal.SIGKILL, "prte"), sys.executable, "-I", "-S", probe.__file__, *self._begun[:-1])
         apps = [App(argv, node.name, 1, openmpi.environment(self._prte, "SLURM")) for node in nodes]
@@ -301,7 +312,7 @@ class PrteLauncher:
             _, text = done.result(PROBE_SECONDS)
         except FutureTimeout as error:
             raise DeviceError(f"the ranks that look at the nodes have not ended in {PROBE_SECONDS:g} s") from error
-        return compare(nodes, text, self._reach)
+        return text
 
     def _on_lost(self, link: DvmLink, message: str) -> None:
         """On the link's thread: the DVM is gone, and all of its instances were told."""
