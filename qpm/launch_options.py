@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qfw.program.errors import InvalidArgument
@@ -29,6 +30,7 @@ class LaunchOptions:
     hosts: str = ""  # "n1:4,n2:4"
     agent: str = ""  # command that reaches a host, as ssh does
     steps: str = ""  # hosts are nodes of this Slurm job: "job", or the number of a component
+    memory: str = ""  # of each host, for its instances together: "48G"
     warm: str = ""  # "2" or "statevec=2,aer=1"
     idle: float = IDLE_SECONDS
     oversubscribe: bool = False
@@ -40,8 +42,10 @@ class LaunchOptions:
         if self.hosts:
             if self.slots:
                 raise InvalidArgument(f"--slots {self.slots} and --hosts {self.hosts}: the hosts say their slots")
-            return parse_hosts(self.hosts)
-        return (Node("localhost", self.slots or len(os.sched_getaffinity(0))),)
+            nodes = parse_hosts(self.hosts)
+        else:
+            nodes = (Node("localhost", self.slots or len(os.sched_getaffinity(0))),)
+        return tuple(replace(node, memory_bytes=bytes_of(self.memory)) for node in nodes)
 
     def far(self) -> bool:
         """Whether there are hosts besides this one, so that its instances need the network."""
@@ -72,7 +76,7 @@ class LaunchOptions:
 
     def given(self) -> list[str]:
         """The options that need a launcher and were given."""
-        names = ("slots", "hosts", "agent", "warm", "oversubscribe")
+        names = ("slots", "hosts", "agent", "memory", "warm", "oversubscribe")
         return [f"--{name}" for name in names if getattr(self, name)]
 
     def arguments(self) -> list[str]:
@@ -81,9 +85,18 @@ class LaunchOptions:
             return []
         text = ["--launcher", self.launcher, "--idle", f"{self.idle:g}"]
         text += ["--slots", str(self.slots)] if self.slots else []
-        for name in ("hosts", "agent", "steps", "warm"):
+        for name in ("hosts", "agent", "steps", "memory", "warm"):
             text += [f"--{name}", value] if (value := getattr(self, name)) else []
         return [*text, "--oversubscribe"] if self.oversubscribe else text
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of "48G"; 0 of "". K, M, G and T are powers of 1024. Raises InvalidArgument."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if text and not size:
+        raise InvalidArgument(f"--memory {text}: a number of bytes, as 48G")
+    return size
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +111,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--slots", type=int, default=0, help="ranks that this machine takes; default: its CPUs")
     group.add_argument("--hosts", default="", metavar="H:N,...", help="hosts and their slots, in place of this one")
     group.add_argument("--agent", default="", help="command that runs another on a host, as ssh does")
+    group.add_argument("--memory", default="", metavar="SIZE", help="of each host for instances, as 48G; default: all")
     group.add_argument("--steps", default="", help=argparse.SUPPRESS)
     group.add_argument("--warm", default="", metavar="N|DEVICE=N,...", help="instances that are kept up when idle")
     group.add_argument("--idle", type=float, default=IDLE_SECONDS, help="seconds after which others are ended (60)")
@@ -112,6 +126,7 @@ def options_of(args: argparse.Namespace) -> LaunchOptions:
         args.hosts,
         args.agent,
         args.steps,
+        args.memory,
         args.warm,
         args.idle,
         args.oversubscribe,

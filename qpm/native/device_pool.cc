@@ -5,6 +5,8 @@
 #include <cmath>
 #include <utility>
 
+#include "simenv/native/simulator.h"
+
 namespace qfw::qpm {
 namespace {
 
@@ -73,6 +75,9 @@ PoolDevice::~PoolDevice() { stop(); }
 // ---- what the runtime asks
 
 void PoolDevice::check(const Task& task) const {
+  const uint32_t qubits = task.program->num_qubits();
+  if (qubits > info().max_qubits && qubits <= simenv::kMaxSimulatedQubits)
+    options_.ranks.ranks_for(info().name, task);  // says the bytes, where memory is what limits it
   DescribedDevice::check(task);
   if (options_.check) options_.check(task);
   options_.ranks.ranks_for(info().name, task);

@@ -37,7 +37,8 @@ def launcher_named(
     if name == "local":
         if len(hosts) != 1:
             raise InvalidArgument(f"the launcher local is for one host, not {len(hosts)}")
-        return LocalLauncher(hosts[0].slots, node=hosts[0].name, oversubscribe=oversubscribe)
+        host = hosts[0]
+        return LocalLauncher(host.slots, node=host.name, memory_bytes=host.memory_bytes, oversubscribe=oversubscribe)
     raise InvalidArgument(f"launcher {name!r}; there are {', '.join(NAMES)} and auto")
 
 

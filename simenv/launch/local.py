@@ -168,11 +168,13 @@ class LocalLauncher:
 
     name: ClassVar[str] = "local"
 
-    def __init__(self, slots: int = 0, *, node: str = "localhost", oversubscribe: bool = False) -> None:
-        """`slots` 0: as many as there are CPUs that this process may use. Instances of several ranks need an mpiexec
-        and mpi4py: `max_ranks` is 1 without."""
+    def __init__(
+        self, slots: int = 0, *, node: str = "localhost", memory_bytes: int = 0, oversubscribe: bool = False
+    ) -> None:
+        """`slots` 0: as many as there are CPUs that this process may use; `memory_bytes` 0: all of this machine's.
+        Instances of several ranks need an mpiexec and mpi4py: `max_ranks` is 1 without."""
         cpus = len(os.sched_getaffinity(0))
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = memory_bytes or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         self._node = Node(node, slots or cpus, cpus, memory)
         self._mpi = mpiexec.find()
         self.max_ranks = self._node.slots if self._mpi is not None else 1

@@ -260,6 +260,9 @@ def test_options_are_checked() -> None:
         LaunchOptions("local", hosts="x:1", slots=2).nodes()
     with pytest.raises(InvalidArgument, match="--warm x"):
         LaunchOptions("local", warm="x").limits("statevec")
+    with pytest.raises(InvalidArgument, match="--memory 48X"):
+        LaunchOptions("local", memory="48X").nodes()
+    assert [n.memory_bytes for n in LaunchOptions("prte", hosts="a:1,b:2", memory="1.5k").nodes()] == [1536, 1536]
     assert LaunchOptions("local", warm="2,aer=1").limits("statevec").floor == 2
     assert LaunchOptions("local", warm="2,aer=1").limits("aer").floor == 1
     assert LaunchOptions("local", warm="2").limits("aer").floor == 0
