@@ -66,6 +66,8 @@ exec unshare -u sh -c 'hostname "$0"; exec sh -c "$*"' "$host" "$@"
 """
     )
     script.chmod(0o700)
+    if " " in sys.prefix:
+        pytest.skip(f"PRTE starts nothing on other hosts from a path with a space ({sys.prefix})")
     probe = subprocess.run([script, "n1", "hostname"], capture_output=True, text=True)
     if probe.stdout.strip() != "n1":
         pytest.skip(f"no UTS namespaces here (root makes them): {probe.stderr.strip()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ def why_not() -> str | None:
     """Why there can be no cluster on this machine; None where there can."""
     if os.getuid() != 0:
         return "a Slurm cluster needs root: slurmd starts the jobs of all users"
+    if " " in sys.prefix:
+        return f"PRTE starts nothing on other nodes from a path with a space ({sys.prefix})"
     path = os.environ.get("PATH", "") + ":/usr/sbin"
     missing = [name for name in ("slurmctld", "slurmd", "munged", "srun") if not shutil.which(name, path=path)]
     return f"{', '.join(missing)} not installed: scripts/dev/setup --tests, as root" if missing else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ def missing() -> str:
         return "network namespaces need root"
     if shutil.which("ip") is None:
         return "network namespaces need iproute2's ip"
+    if " " in sys.prefix:
+        return f"PRTE starts nothing on other hosts from a path with a space ({sys.prefix})"
     tried = subprocess.run(["unshare", "--net", "--uts", "true"], capture_output=True, text=True, check=False)
     return f"network namespaces are refused here: {tried.stderr.strip()}" if tried.returncode else ""
 
