@@ -34,7 +34,7 @@ def possible() -> None:
 @pytest.fixture(scope="session")
 def cluster(possible: None, private_directories: Path) -> Iterator[Cluster]:
     """Ten compute nodes and two quantum ones, on which the paper's job (its Figure 11) and every other one fits, and
-    one of each for the job that waits for its time limit meanwhile."""
+    one of each, the last, for the job that waits for its time limit meanwhile."""
     directory = Path(tempfile.mkdtemp(prefix="qfws-", dir="/tmp"))
     options = ("--dir", str(directory))
     cluster_command("up", "--compute", "11", "--quantum", "3", *options)
@@ -56,9 +56,9 @@ def scratch() -> Iterator[Path]:
 def overdue(cluster: Cluster) -> Iterator[Job]:
     """A job with a time limit of a minute, the least that Slurm has. Slurm looks every half minute."""
     with tempfile.TemporaryDirectory(prefix="qfwj-", dir="/tmp") as name:
-        body = """#SBATCH --partition=compute --nodes=1 --ntasks=1 --time=1
+        body = """#SBATCH --partition=compute --nodelist=c11 --ntasks=1 --time=1
 #SBATCH hetjob
-#SBATCH --partition=quantum --nodes=1 --ntasks=1 --gres=qc:QC:1 --time=1
+#SBATCH --partition=quantum --nodelist=q3 --ntasks=1 --gres=qc:QC:1 --time=1
 qfw_setup.sh --launcher prte && qfw_srun.sh python3 -c "
 from qfw import qpi
 import time

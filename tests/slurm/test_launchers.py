@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(300)
 JOB = """
 #SBATCH --partition=compute --nodes=1
 #SBATCH hetjob
-#SBATCH --partition=quantum --nodes=2 --ntasks-per-node=2 --gres=qc:QC:1
+#SBATCH --partition=quantum --nodelist=q1,q2 --ntasks-per-node=2 --gres=qc:QC:1
 step() { srun --het-group=1 --overlap --nodes=1 --ntasks=1 --nodelist=q1 --mpi=none "$@"; }
 """
 SUITE = "tests/conformance/test_launchers.py"
