@@ -38,9 +38,9 @@ def test_an_example_solves_the_linear_system(cluster: Cluster, scratch: Path, na
     assert name != "one-component" or "2 ranks" in text
 
 
-def test_a_wide_batch_on_two_quantum_nodes(cluster: Cluster, scratch: Path) -> None:
+def test_wide_batches_of_two_nodes_on_two_quantum_nodes(cluster: Cluster, scratch: Path) -> None:
     text = finished(cluster.submit(EXAMPLES / "batch.sbatch", cwd=EXAMPLES, scratch=scratch))
-    assert "500 circuits, 50000 shots" in text and "embedded" not in text
+    assert text.count("500 circuits, 50000 shots") == 2 and "embedded" not in text
 
 
 def test_one_big_simulation_on_the_ranks_of_two_quantum_nodes(cluster: Cluster, scratch: Path) -> None:
