@@ -136,12 +136,14 @@ def start(
     return child
 
 
-class LocalInstance:
-    """A child process; with several ranks, the mpiexec that holds them."""
+class ChildInstance:
+    """An instance that is a child of this process: it, or the command that holds its ranks."""
 
-    def __init__(self, spec: InstanceSpec, child: Child) -> None:
+    def __init__(self, spec: InstanceSpec, child: Child, name: str = "") -> None:
+        """`name`: what people call it, unless it is the spec's."""
         self.spec = spec
         self._child = child
+        self._called = name or spec.name
         self._stopped = False
 
     @property
@@ -156,7 +158,7 @@ class LocalInstance:
 
     def describe_end(self) -> str:
         stopped = " (it was told to)" if self._stopped else ""
-        return f"{self.spec.name}: {self._child.describe_end()}{stopped}"
+        return f"{self._called}: {self._child.describe_end()}{stopped}"
 
     def stop(self, grace: float = 2.0) -> None:
         self._stopped = self._stopped or self.alive()
@@ -179,7 +181,7 @@ class LocalLauncher:
         self._mpi = mpiexec.find()
         self.max_ranks = self._node.slots if self._mpi is not None else 1
         self._slots = Slots([self._node], oversubscribe=oversubscribe)
-        self._running: list[LocalInstance] = []
+        self._running: list[ChildInstance] = []
         self._closed = False
         self._lock = threading.Lock()
 
@@ -190,14 +192,14 @@ class LocalLauncher:
     def nodes(self) -> Sequence[Node]:
         return (self._node,)
 
-    def start(self, spec: InstanceSpec) -> LocalInstance:
+    def start(self, spec: InstanceSpec) -> ChildInstance:
         with self._lock:
             if self._closed:
                 raise Closed(f"instance {spec.name}: the launcher is closed")
             self._reap()
             self._slots.take(spec)
             try:
-                instance = LocalInstance(spec, self._child(spec))
+                instance = ChildInstance(spec, self._child(spec))
             except BaseException:
                 self._slots.give(spec)
                 raise

@@ -42,28 +42,12 @@ _numbers = itertools.count(1)
 log = logging.getLogger("qfw.simenv.launch.slurm")
 
 
-class StepInstance:
+class StepInstance(local.ChildInstance):
     """A job step, by the srun that holds it."""
 
     def __init__(self, spec: InstanceSpec, child: local.Child, step_name: str) -> None:
-        self.spec = spec
-        self._child = child
+        super().__init__(spec, child, f"{spec.name} (job step {step_name})")
         self._name = step_name
-        self._stopped = False
-
-    @property
-    def carried_off(self) -> bool:
-        return False
-
-    def alive(self) -> bool:
-        return self._child.alive()
-
-    def wait(self, timeout: float) -> bool:
-        return self._child.wait(timeout)
-
-    def describe_end(self) -> str:
-        stopped = " (it was told to)" if self._stopped else ""
-        return f"{self.spec.name} (job step {self._name}): {self._child.describe_end()}{stopped}"
 
     def stop(self, grace: float = 2.0) -> None:
         """SIGHUP goes to the ranks by scancel: srun answers its own SIGTERM by killing them, which comes second."""
